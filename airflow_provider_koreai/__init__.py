@@ -1,0 +1,5 @@
+"""Apache Airflow provider for Kore.ai: scheduled, unattended exports of a bot's ML utterances."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

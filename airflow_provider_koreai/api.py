@@ -1,0 +1,307 @@
+"""
+The wire, without I/O: build a request, turn an answer into an Export or an error, say what may be retried.
+
+The synchronous and the asynchronous client both send what this module builds and believe what it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from airflow_provider_koreai.exceptions import (
+    KoreAIAuthError,
+    KoreAIConfigurationError,
+    KoreAIError,
+    KoreAIRateLimitError,
+    KoreAIRefusedError,
+    KoreAIRequestError,
+    KoreAIServerError,
+)
+from airflow_provider_koreai.exports import FILE_TYPES, STATES, Export, ExportStatus, choice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The documents are a few hundred bytes; a status log may add some. What is larger is not the API's.
+MAX_ANSWER_BYTES = 4 << 20
+_SHOWN = 300
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """
+    One call of the API, without its token.
+
+    :param call: what the call is for, in messages.
+    :param method: the HTTP method.
+    :param url: the whole URL. It holds no secret.
+    :param bot_id: the bot that it is about.
+    """
+
+    call: str
+    method: str
+    url: str
+    bot_id: str
+
+
+@dataclass(frozen=True)
+class ApiAnswer:
+    """
+    An HTTP answer.
+
+    :param status_code: the HTTP status.
+    :param headers: its headers, looked up without regard to case.
+    :param body: its body, at most :data:`MAX_ANSWER_BYTES` and one more.
+    """
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def start_request(base_url: str, bot_id: str, *, state: str = "configured", file_type: str = "csv") -> ApiRequest:
+    """
+    Build the call that starts an export.
+
+    :param base_url: scheme, host and port of the API.
+    :param bot_id: the bot.
+    :param state: ``configured`` (in development) or ``published``.
+    :param file_type: ``csv`` or ``json``.
+    :raises KoreAIConfigurationError: an argument is not accepted.
+    """
+    query = urlencode({"state": choice("state", state, STATES), "type": choice("file_type", file_type, FILE_TYPES)})
+    url = f"{base_url}/api/public/bot/{bot_id_argument(bot_id)}/mlexport?{query}"
+    return ApiRequest("start of the export", "POST", url, bot_id.strip())
+
+
+def status_request(base_url: str, bot_id: str) -> ApiRequest:
+    """
+    Build the call that asks for the bot's latest export.
+
+    :param base_url: scheme, host and port of the API.
+    :param bot_id: the bot.
+    :raises KoreAIConfigurationError: the bot ID is not accepted.
+    """
+    url = f"{base_url}/api/public/bot/{bot_id_argument(bot_id)}/mlexport/status"
+    return ApiRequest("status of the export", "GET", url, bot_id.strip())
+
+
+def bot_id_argument(bot_id: object) -> str:
+    """
+    Check a bot ID and quote it for a URL's path.
+
+    :param bot_id: such as ``st-ab12cd34-...``.
+    :raises KoreAIConfigurationError: it is empty or has characters that no bot ID has.
+    """
+    text = bot_id.strip() if isinstance(bot_id, str) else ""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:\-]*", text):
+        raise KoreAIConfigurationError(
+            f"bot_id={bot_id!r:.80} is not a bot ID; it looks like st-ab12cd34-..., "
+            "see Bot Settings > Config Settings > General Settings in Kore.ai."
+        )
+    return quote(text, safe="")
+
+
+def read_export(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Export:
+    """
+    Turn the answer to a start or a status call into an Export.
+
+    :param request: the call.
+    :param answer: what came back.
+    :param conn_id: the connection, for messages.
+    :raises KoreAIError: of the kind that the answer's HTTP status or content stands for.
+    """
+    document = _document(request, answer, conn_id)
+    by_name = {key.casefold(): value for key, value in document.items() if isinstance(key, str)}
+    word = by_name.get("status")
+    request_id = _string(by_name.get("_id"))
+    is_start = request.method == "POST"
+    if not (request_id if is_start else isinstance(word, str) and word.strip()):
+        raise _unreadable(request, answer, conn_id, f"has no {'_id' if is_start else 'status'}")
+    word = word if isinstance(word, str) else ""
+    logs = by_name.get("statuslogs")
+    return Export(
+        bot_id=request.bot_id,
+        request_id=request_id,
+        status=ExportStatus.parse(word) if word else ExportStatus.IN_PROGRESS,
+        percent_complete=_percent(by_name.get("percentagecomplete")),
+        file_type=(_string(by_name.get("filetype")) or "").lower() or None,
+        requested_time=_string(by_name.get("requestedtime")),
+        status_logs=tuple(_scrub_value(entry) for entry in logs) if isinstance(logs, list) else (),
+        download_url=_string(by_name.get("downloadurl")),
+        status_word=word,
+    )
+
+
+def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIError:
+    """
+    Turn an answer that is no 2xx into the error that it stands for.
+
+    :param request: the call.
+    :param answer: what came back.
+    :param conn_id: the connection, for messages.
+    """
+    status = answer.status_code
+    said = f"Kore.ai answered {status} to the {request.call} of bot {request.bot_id}: {vendor_message(answer.body)}"
+    if status in (401, 403):
+        return KoreAIAuthError(
+            f"{said}. Connection {conn_id!r} was refused. Likely causes: a wrong Client ID or Client Secret; "
+            "the app lacks the scope 'Utterances Export' or the bot was not published since it was added; "
+            f"bot {request.bot_id} is not linked to the app or does not exist; this machine's clock is off."
+        )
+    if status == 429:
+        return KoreAIRateLimitError(
+            f"{said}. The limit (60 a minute and 1,800 an hour) is shared by all who call for this bot.",
+            retry_after=retry_after(answer.headers),
+        )
+    if status == 408 or status >= 500:
+        return KoreAIServerError(f"{said}.")
+    if 400 <= status < 500:
+        return KoreAIRefusedError(f"{said}. Check bot_id and the host of connection {conn_id!r}.")
+    return KoreAIRequestError(
+        f"{said}. That is no answer of the API; check the host of connection {conn_id!r} "
+        "(it must be the API's own host, without redirects)."
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """
+    Read a ``Retry-After`` header, in seconds or as a date.
+
+    :param headers: the answer's headers.
+    :param now: the present time, for a date; the clock's when None.
+    :return: seconds from now, not negative; None where there is none that can be read.
+    """
+    value = (headers.get("Retry-After") or headers.get("retry-after") or "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+    return max(0.0, (when - (now or datetime.now(timezone.utc))).total_seconds())
+
+
+def may_be_retried(request: ApiRequest, error: KoreAIError) -> bool:
+    """
+    Say whether sending the same request again may mend an error.
+
+    Starting an export is safe to repeat: it only refreshes the bot's record, and the answer that was received
+    says which start it belongs to. A start whose answer arrived but cannot be read is not repeated blindly.
+
+    :param request: the call.
+    :param error: what it ended with.
+    """
+    if isinstance(error, (KoreAIServerError, KoreAIRateLimitError)):
+        return True
+    return request.method == "GET" and is_unreadable(error)
+
+
+def is_unreadable(error: KoreAIError) -> bool:
+    """
+    Say whether an error is that of an answer that is not the API's.
+
+    :param error: the error of a call.
+    """
+    return isinstance(error, KoreAIRequestError) and not isinstance(error, KoreAIRefusedError)
+
+
+def is_trouble(error: KoreAIError) -> bool:
+    """
+    Say whether an error of the status call is trouble with the call, not with the export.
+
+    :param error: the error of a status call; while waiting, such trouble does not end the wait.
+    """
+    return isinstance(error, (KoreAIServerError, KoreAIRateLimitError)) or is_unreadable(error)
+
+
+def vendor_message(body: bytes) -> str:
+    """
+    Give the vendor's own words from an error's body: each ``msg`` with its ``code``.
+
+    :param body: the body; where it is not the vendor's, its beginning is given instead.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    entries = document.get("errors") if isinstance(document, dict) else None
+    said = []
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("msg"), str):
+            code = entry.get("code")
+            said.append(f"{entry['msg'].rstrip('.')}" + (f" (code {code})" if isinstance(code, (int, str)) else ""))
+    if said:
+        return scrub("; ".join(said)[:_SHOWN])
+    return _beginning(body)
+
+
+def scrub(text: str) -> str:
+    """
+    Cut the query off every URL in a text that somebody else wrote: it may be a download link's signature.
+
+    :param text: any text.
+    """
+    return re.sub(r"(https?://[^\s\"'<>?]*)\?[^\s\"'<>]*", r"\1?...", text)
+
+
+def _document(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> dict[str, Any]:
+    if not 200 <= answer.status_code < 300:
+        raise error_from(request, answer, conn_id)
+    if len(answer.body) > MAX_ANSWER_BYTES:
+        raise _unreadable(request, answer, conn_id, f"is larger than {MAX_ANSWER_BYTES} bytes")
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise _unreadable(request, answer, conn_id, "is not a JSON object")
+    return document
+
+
+def _unreadable(request: ApiRequest, answer: ApiAnswer, conn_id: str, problem: str) -> KoreAIRequestError:
+    kind = answer.headers.get("Content-Type") or answer.headers.get("content-type") or "unknown type"
+    return KoreAIRequestError(
+        f"The answer to the {request.call} of bot {request.bot_id} {problem} (HTTP {answer.status_code}, "
+        f"{kind:.60}): {_beginning(answer.body)}. Check that the host of connection {conn_id!r} is Kore.ai's API "
+        "and that no proxy or login page answers in its place."
+    )
+
+
+def _beginning(body: bytes) -> str:
+    # A JSON document is not repeated: it may hold a download link under a name that is not known here.
+    text = " ".join(body[: _SHOWN * 4].decode("utf-8", "replace").split())
+    if not text:
+        return "empty body"
+    if text[0] in "{[":
+        return "a JSON document that is not the API's"
+    return repr(scrub(text[:_SHOWN]))
+
+
+def _string(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def _percent(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if isinstance(value, bool) or not 0 <= number <= 100 else number
+
+
+def _scrub_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    return scrub(json.dumps(value, ensure_ascii=False, default=str))

@@ -1,0 +1,140 @@
+"""
+The errors that this provider raises.
+
+Those that trying again cannot mend are also an ``AirflowFailException``: Airflow fails the task at once,
+without using up its retries. No message ever holds a secret, a token or a download link.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class KoreAIError(AirflowException):
+    """Base of every error of this provider."""
+
+
+class KoreAIConfigurationError(KoreAIError, AirflowFailException):
+    """A connection or an argument is missing or wrong; the text names it and says what is accepted."""
+
+
+class KoreAIAuthError(KoreAIError, AirflowFailException):
+    """Kore.ai answered 401 or 403."""
+
+
+class KoreAIRequestError(KoreAIError):
+    """Kore.ai refused the request, or what answered is not Kore.ai's API."""
+
+
+class KoreAIRefusedError(KoreAIRequestError, AirflowFailException):
+    """A definite 4xx (not 401, 403, 408, 429): the same request would be refused again."""
+
+
+class KoreAIServerError(KoreAIError):
+    """The service could not be reached or answered 5xx (or 408), after retries."""
+
+
+class KoreAIRateLimitError(KoreAIError):
+    """
+    Kore.ai answered 429, after retries.
+
+    :param retry_after: seconds that the service asked to wait, None where it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class KoreAIExportFailedError(KoreAIError):
+    """
+    Kore.ai reports that the export failed.
+
+    :param status_logs: what the service logged of it (``statusLogs``).
+    """
+
+    def __init__(self, message: str, *, status_logs: tuple[Any, ...] | list[Any] = ()) -> None:
+        super().__init__(message)
+        self.status_logs = tuple(status_logs)
+
+
+class KoreAIExportSupersededError(KoreAIError):
+    """Another export of the bot was started after ours; the service no longer reports ours."""
+
+
+class KoreAIExportTimeoutError(KoreAIError):
+    """The export did not finish within the operator's ``timeout``."""
+
+
+class KoreAIDownloadError(KoreAIError):
+    """The export's file could not be fetched whole, or it is not what it should be. Nothing was published."""
+
+
+class KoreAIExportFailedFinalError(KoreAIExportFailedError, AirflowFailException):
+    """A failed export, seen by a task that did not start it: its retry would see the same again."""
+
+
+class KoreAIExportSupersededFinalError(KoreAIExportSupersededError, AirflowFailException):
+    """A superseded export, seen by a task that did not start it: its retry would see the same again."""
+
+
+def final(error: KoreAIError) -> KoreAIError:
+    """
+    Make an error about an export final, for tasks that wait for somebody else's export.
+
+    :param error: any error of this provider.
+    :return: the same error, as one that Airflow does not retry if it is a failed or superseded export.
+    """
+    if isinstance(error, KoreAIExportFailedError):
+        return KoreAIExportFailedFinalError(str(error), status_logs=error.status_logs)
+    if isinstance(error, KoreAIExportSupersededError):
+        return KoreAIExportSupersededFinalError(str(error))
+    return error
+
+
+_BY_NAME: Mapping[str, type[KoreAIError]] = {
+    cls.__name__: cls
+    for cls in (
+        KoreAIError,
+        KoreAIConfigurationError,
+        KoreAIAuthError,
+        KoreAIRequestError,
+        KoreAIRefusedError,
+        KoreAIServerError,
+        KoreAIRateLimitError,
+        KoreAIExportFailedError,
+        KoreAIExportSupersededError,
+        KoreAIExportTimeoutError,
+        KoreAIDownloadError,
+    )
+}
+
+
+def to_payload(error: KoreAIError) -> dict[str, Any]:
+    """
+    Write an error as JSON-safe values, for a trigger's event.
+
+    :param error: any error of this provider.
+    """
+    payload: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
+    if isinstance(error, KoreAIExportFailedError):
+        payload["status_logs"] = list(error.status_logs)
+    return payload
+
+
+def from_payload(payload: Mapping[str, Any]) -> KoreAIError:
+    """
+    Read an error back from :func:`to_payload`.
+
+    :param payload: what :func:`to_payload` wrote.
+    """
+    cls = _BY_NAME.get(str(payload.get("error")), KoreAIError)
+    message = str(payload.get("message", ""))
+    if issubclass(cls, KoreAIExportFailedError):
+        return cls(message, status_logs=tuple(payload.get("status_logs") or ()))
+    return cls(message)
