@@ -65,7 +65,9 @@ class ApiAnswer:
     body: bytes
 
 
-def start_request(base_url: str, bot_id: str, *, state: str = "configured", file_type: str = "csv") -> ApiRequest:
+def start_request(
+    base_url: str, bot_id: str, *, state: str = "configured", file_type: str = "csv"
+) -> ApiRequest:
     """
     Build the call that starts an export.
 
@@ -75,7 +77,9 @@ def start_request(base_url: str, bot_id: str, *, state: str = "configured", file
     :param file_type: ``csv`` or ``json``.
     :raises KoreAIConfigurationError: an argument is not accepted.
     """
-    query = urlencode({"state": choice("state", state, STATES), "type": choice("file_type", file_type, FILE_TYPES)})
+    query = urlencode(
+        {"state": choice("state", state, STATES), "type": choice("file_type", file_type, FILE_TYPES)}
+    )
     url = f"{base_url}/api/public/bot/{bot_id_argument(bot_id)}/mlexport?{query}"
     return ApiRequest("start of the export", "POST", url, bot_id.strip())
 
@@ -237,7 +241,9 @@ def vendor_message(body: bytes) -> str:
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("msg"), str):
             code = entry.get("code")
-            said.append(f"{entry['msg'].rstrip('.')}" + (f" (code {code})" if isinstance(code, (int, str)) else ""))
+            said.append(
+                f"{entry['msg'].rstrip('.')}" + (f" (code {code})" if isinstance(code, (int, str)) else "")
+            )
     if said:
         return scrub("; ".join(said)[:_SHOWN])
     return _beginning(body)

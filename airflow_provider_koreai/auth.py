@@ -343,10 +343,16 @@ def _ca_bundle(value: Any) -> str:
 def _hosts(value: Any) -> tuple[str, ...]:
     names = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"is {value!r:.80}; use a list of host names, or one string with commas between them")
+        raise ValueError(
+            f"is {value!r:.80}; use a list of host names, or one string with commas between them"
+        )
     for name in names:
-        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._\-]*[A-Za-z0-9])?(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?", name):
-            raise ValueError(f"names {name!r:.80}; use host names such as files.example.com, without https:// or path")
+        if not re.fullmatch(
+            r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._\-]*[A-Za-z0-9])?(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?", name
+        ):
+            raise ValueError(
+                f"names {name!r:.80}; use host names such as files.example.com, without https:// or path"
+            )
     return tuple(name.lower() for name in names)
 
 
@@ -356,7 +362,9 @@ def _jwk(value: Any) -> Mapping[str, Any]:
     except ValueError:
         jwk = None
     if not isinstance(jwk, dict) or jwk.get("kty") != "RSA" or not jwk.get("n") or not jwk.get("e"):
-        raise ValueError("is not an RSA public key as a JWK (an object with kty, n, e and kid); copy it from the app")
+        raise ValueError(
+            "is not an RSA public key as a JWK (an object with kty, n, e and kid); copy it from the app"
+        )
     if "d" in jwk:
         raise ValueError("holds a private key; enter the platform's public key only")
     return jwk
@@ -389,12 +397,16 @@ def _jwe_wrapper(settings: ConnectionSettings) -> Callable[[str], str]:
         from joserfc.jwk import RSAKey
     except ImportError:
         raise _wrong(
-            settings, "jwe_public_key", "needs a library that is not installed: pip install 'airflow-provider-koreai[jwe]'"
+            settings,
+            "jwe_public_key",
+            "needs a library that is not installed: pip install 'airflow-provider-koreai[jwe]'",
         ) from None
     try:
         key = RSAKey.import_key(jwk)
     except (JoseError, ValueError, TypeError):
-        raise _wrong(settings, "jwe_public_key", "is a JWK that cannot be read; copy it from the app again") from None
+        raise _wrong(
+            settings, "jwe_public_key", "is a JWK that cannot be read; copy it from the app again"
+        ) from None
     header = {"alg": settings.jwe_alg, "enc": settings.jwe_enc, "typ": "JWT"}
     if jwk.get("kid"):
         header["kid"] = str(jwk["kid"])

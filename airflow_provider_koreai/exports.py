@@ -284,7 +284,9 @@ class ExportWatch:
         return None
 
     def _follow(self, theirs: ExportIdentity) -> None:
-        other_type = bool(self.ours.file_type and theirs.file_type) and self.ours.file_type != theirs.file_type
+        other_type = (
+            bool(self.ours.file_type and theirs.file_type) and self.ours.file_type != theirs.file_type
+        )
         anybodys = not self.ours.request_id and not self.ours.requested_time
         if anybodys:
             # Nothing was superseded: the latest export is wanted, and it has the wrong file type.

@@ -1,0 +1,139 @@
+"""
+When to ask the status call next: a pure function of elapsed time and progress.
+
+Two forces: the end should be noticed soon, and the vendor allows 60 status calls a minute and 1,800 an hour for
+a request ID. Where the percentage moves, it foretells the end, and few calls find it. Where it does not, the
+pause grows with the time waited, so that what is lost at the end stays a share of the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Seconds; one call a second is the vendor's limit, so never less, unless the caller's upper bound is lower.
+SHORTEST = 1.0
+# The pause as a share of the time waited, where the percentage does not move ...
+BLIND_SHARE = 0.28
+# ... and the largest such share where it does: it may move faster towards the end than it did so far.
+GUIDED_SHARE = 0.5
+# How much of the foretold rest is waited for before asking again; the rest then is smaller and surer.
+REST_SHARE = 0.6
+# A rest below this share of the time waited is waited for whole.
+LAST_REST_SHARE = 0.04
+JITTER = 0.1
+# Seconds; failures of the call itself back off up to this.
+LONGEST_AFTER_FAILURE = 30.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    One answer of the status call.
+
+    :param elapsed: seconds since the wait began.
+    :param percent: the percentage, None where the answer had none.
+    """
+
+    elapsed: float
+    percent: float | None
+
+
+def next_delay(
+    first: Sample,
+    last: Sample,
+    *,
+    moved: bool,
+    upper: float,
+    jitter: float,
+) -> float:
+    """
+    Say how long to wait after an answer that did not end the wait.
+
+    :param first: the first answer of the wait.
+    :param last: the latest.
+    :param moved: the percentage rose from the answer before to the latest.
+    :param upper: the longest pause in seconds (a sensor's ``poke_interval``).
+    :param jitter: a number from 0 to 1 that spreads a fleet of waits.
+    :return: seconds.
+    """
+    rest = _foretold_rest(first, last) if moved else None
+    spread = 1 + JITTER * (2 * jitter - 1)
+    if rest is None:
+        delay = BLIND_SHARE * last.elapsed * spread
+    elif rest <= max(SHORTEST, LAST_REST_SHARE * last.elapsed):
+        # Just behind the foretold end: a call before it would only be repeated.
+        delay = rest * (1 + JITTER * jitter)
+    else:
+        delay = min(REST_SHARE * rest, GUIDED_SHARE * last.elapsed) * spread
+    return min(max(delay, SHORTEST * (1 + JITTER * jitter)), upper)
+
+
+def delay_after_failure(
+    failures: int, *, upper: float, jitter: float, retry_after: float | None = None
+) -> float:
+    """
+    Say how long to wait after a status call that failed.
+
+    :param failures: how many failed in a row, this one included.
+    :param upper: the longest pause in seconds, except where the service asks for more.
+    :param jitter: a number from 0 to 1.
+    :param retry_after: seconds that the service asked to wait.
+    :return: seconds.
+    """
+    longest = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST_AFTER_FAILURE)
+    delay = min(longest * (0.5 + 0.5 * jitter), upper)
+    return delay if retry_after is None else max(delay, retry_after * (1 + JITTER * jitter))
+
+
+class Pace:
+    """
+    The samples of one wait, and what follows from them.
+
+    :param upper: the longest pause in seconds.
+    :param random: gives numbers from 0 to 1.
+    """
+
+    def __init__(self, upper: float, random: Callable[[], float]) -> None:
+        self.upper = upper
+        self._random = random
+        self._first: Sample | None = None
+        self._last: Sample | None = None
+        self._failures = 0
+
+    def after_answer(self, elapsed: float, percent: float | None) -> float:
+        """
+        Say how long to wait after an answer.
+
+        :param elapsed: seconds since the wait began.
+        :param percent: the percentage in the answer.
+        :return: seconds.
+        """
+        self._failures = 0
+        before, self._last = self._last, Sample(elapsed, percent)
+        if self._first is None or percent is None or (self._first.percent or 0) > percent:
+            self._first = self._last  # the percentage fell: another export runs now
+        moved = before is not None and (before.percent or 0) < (percent or 0)
+        return next_delay(self._first, self._last, moved=moved, upper=self.upper, jitter=self._random())
+
+    def after_failure(self, retry_after: float | None = None) -> float:
+        """
+        Say how long to wait after a call that failed.
+
+        :param retry_after: seconds that the service asked to wait.
+        :return: seconds.
+        """
+        self._failures += 1
+        return delay_after_failure(
+            self._failures, upper=self.upper, jitter=self._random(), retry_after=retry_after
+        )
+
+
+def _foretold_rest(first: Sample, last: Sample) -> float | None:
+    risen = (last.percent or 0) - (first.percent or 0)
+    if risen <= 0 or last.elapsed <= first.elapsed:
+        return None
+    return (100 - (last.percent or 0)) * (last.elapsed - first.elapsed) / risen
