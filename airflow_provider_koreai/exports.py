@@ -19,7 +19,14 @@ from airflow_provider_koreai.exceptions import (
 )
 
 if TYPE_CHECKING:
-    import logging
+    from typing import Protocol
+
+    class Log(Protocol):
+        """What is logged to: the standard library's logger, or Airflow's."""
+
+        def info(self, event: str, /, *args: Any) -> Any: ...
+        def warning(self, event: str, /, *args: Any) -> Any: ...
+
 
 FILE_TYPES = ("csv", "json")
 STATES = ("configured", "published")
@@ -199,7 +206,7 @@ class ExportWatch:
         ours: ExportIdentity,
         *,
         on_superseded: str = "fail",
-        log: logging.Logger | None = None,
+        log: Log | None = None,
     ) -> None:
         self.bot_id = bot_id
         self.ours = ours
@@ -282,6 +289,18 @@ class ExportWatch:
                 self.bot_id,
             )
         return None
+
+    def result(self, export: Export) -> dict[str, str]:
+        """
+        Identify a finished export for XCom: as its own answer does, and where that is silent, as ours did.
+
+        :param export: what :meth:`observe` returned.
+        """
+        return ExportIdentity(
+            export.request_id or self.ours.request_id,
+            export.requested_time or self.ours.requested_time,
+            export.file_type or self.ours.file_type,
+        ).as_dict()
 
     def _follow(self, theirs: ExportIdentity) -> None:
         other_type = (

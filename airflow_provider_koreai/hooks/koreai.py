@@ -1,0 +1,349 @@
+"""The hook: a connection of type ``koreai``, and the calls that it can make."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_koreai import api
+from airflow_provider_koreai.auth import ConnectionSettings, TokenSigner, settings_from_connection
+from airflow_provider_koreai.exceptions import (
+    KoreAIAuthError,
+    KoreAIConfigurationError,
+    KoreAIError,
+    KoreAIRateLimitError,
+    KoreAIRefusedError,
+)
+from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import requests
+    import tenacity
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_koreai.api import ApiAnswer, ApiRequest
+    from airflow_provider_koreai.download import DownloadResult
+    from airflow_provider_koreai.exports import Export
+
+
+class KoreAIHook(BaseHook):
+    """
+    Talk to Kore.ai's public API.
+
+    A call that meets trouble is tried again: connection errors, timeouts, 429 (as its ``Retry-After`` says), 5xx,
+    and an unreadable answer to a GET; with exponential backoff and full jitter, each time with a newly signed
+    token. A 401, a 403 or another definite 4xx ends it at once.
+
+    :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``.
+    :param max_tries: how often a call is sent at most. Default 5.
+    :param max_retry_seconds: seconds after which a call is not sent again. Default 120.
+    :param max_retry_wait: longest pause between two tries in seconds, except where the service asks for more.
+        Default 20.
+    """
+
+    conn_name_attr = "koreai_conn_id"
+    default_conn_name = "koreai_default"
+    conn_type = "koreai"
+    hook_name = "Kore.ai"
+
+    def __init__(
+        self,
+        koreai_conn_id: str = default_conn_name,
+        *,
+        max_tries: int = 5,
+        max_retry_seconds: float = 120.0,
+        max_retry_wait: float = 20.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.koreai_conn_id = koreai_conn_id
+        self.max_tries = max_tries
+        self.max_retry_seconds = max_retry_seconds
+        self.max_retry_wait = max_retry_wait
+        self._asettings: ConnectionSettings | None = None
+        self._asigner: TokenSigner | None = None
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Say how Airflow's connection form shows this type."""
+        from airflow_provider_koreai.get_provider_info import UI_FIELD_BEHAVIOUR
+
+        return {
+            "hidden_fields": list(UI_FIELD_BEHAVIOUR["hidden-fields"]),
+            "relabeling": dict(UI_FIELD_BEHAVIOUR["relabeling"]),
+            "placeholders": dict(UI_FIELD_BEHAVIOUR["placeholders"]),
+        }
+
+    def get_conn(self) -> requests.Session:
+        """
+        Give the HTTP session that the calls use. It carries no token: each request gets its own.
+
+        :raises KoreAIConfigurationError: the connection is missing a field or has a wrong one.
+        """
+        _ = self.settings
+        return self._session
+
+    @cached_property
+    def settings(self) -> ConnectionSettings:
+        """
+        The connection's settings, checked.
+
+        :raises KoreAIConfigurationError: a field is missing or wrong; the text names all such fields.
+        """
+        connection = self.get_connection(self.koreai_conn_id)
+        return self._settings_of(connection, connection.extra_dejson)
+
+    def start_export(self, bot_id: str, *, state: str = "configured", file_type: str = "csv") -> Export:
+        """
+        Start an export of a bot's ML utterances (``mlexport``).
+
+        :param bot_id: the bot, such as ``st-ab12cd34-...``.
+        :param state: ``configured`` (in development, the default) or ``published``.
+        :param file_type: ``csv`` (the default) or ``json``.
+        :return: the export; its ``request_id`` and ``requested_time`` tell it from the bot's others.
+        :raises KoreAIConfigurationError: the connection or an argument cannot be used.
+        :raises KoreAIAuthError: 401 or 403.
+        :raises KoreAIRateLimitError: 429, after retries.
+        :raises KoreAIRequestError: another 4xx, or an answer that is not the API's.
+        :raises KoreAIServerError: 5xx or no answer, after retries.
+        """
+        request = api.start_request(self.settings.base_url, bot_id, state=state, file_type=file_type)
+        return self._call(request, self.max_tries)
+
+    def get_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
+        """
+        Ask for the bot's latest export, whoever started it (``mlexport/status``).
+
+        :param bot_id: the bot.
+        :param max_tries: how often the call is sent at most; the hook's when None.
+        :raises KoreAIError: as :meth:`start_export`.
+        """
+        request = api.status_request(self.settings.base_url, bot_id)
+        return self._call(request, self.max_tries if max_tries is None else max_tries)
+
+    def download_export(
+        self,
+        bot_id: str,
+        path: str,
+        *,
+        request_id: str | None = None,
+        requested_time: str | None = None,
+        file_type: str | None = None,
+        storage_conn_id: str | None = None,
+        on_superseded: str = "fail",
+        min_rows: int | None = None,
+        max_bytes: int | None = None,
+        overwrite: bool = True,
+        compression: str | None = None,
+        link_wait: float = 60.0,
+    ) -> DownloadResult:
+        """
+        Fetch the file of an export that is done, and publish it whole or not at all.
+
+        The link is asked for here, so it never passes through XCom and never expires between tasks.
+
+        :param bot_id: the bot.
+        :param path: a local path, or a URL that Airflow's ObjectStoragePath understands. Ending in ``/`` it is a
+            folder, and the file is named ``<bot_id>-<requested_time>.<csv|json>``.
+        :param request_id: the export's request ID; without it and ``requested_time``: the bot's latest export.
+        :param requested_time: the export's requested time.
+        :param file_type: ``csv`` or ``json``; None takes it from the path, or else any.
+        :param storage_conn_id: connection for the object store of ``path``.
+        :param on_superseded: ``fail`` (the default) or ``follow`` a newer export of the same file type.
+        :param min_rows: refuse a file with fewer rows.
+        :param max_bytes: refuse a file with more bytes.
+        :param overwrite: replace a file that is there (the default); False refuses before anything is fetched.
+        :param compression: ``gzip`` or ``zstd`` for the stored file; None (the default) stores it as it came.
+        :param link_wait: seconds to wait for an export that is still running or has no link yet. Default 60.
+        :raises KoreAIDownloadError: the file could not be fetched whole or is not what it should be.
+        :raises KoreAIExportFailedError: the export failed.
+        :raises KoreAIExportSupersededError: a newer export took its place.
+        :raises KoreAIError: as :meth:`start_export`.
+        """
+        from airflow_provider_koreai.download import download_export
+
+        watch = ExportWatch(
+            bot_id,
+            ExportIdentity.of(request_id, requested_time, file_type),
+            on_superseded=on_superseded,
+            log=self.log,
+        )
+        return download_export(
+            get_export=lambda: self.get_export(bot_id),
+            watch=watch,
+            settings=self.settings,
+            path=path,
+            file_type=watch.ours.file_type,
+            storage_conn_id=storage_conn_id,
+            min_rows=min_rows,
+            max_bytes=max_bytes,
+            overwrite=overwrite,
+            compression=compression,
+            link_wait=link_wait,
+            log=self.log,
+        )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Try the connection, for the Test button: ask for the latest export of the bot in its extra.
+
+        :return: whether it works, and what to tell the user.
+        """
+        try:
+            settings = self.settings
+            if settings.bot_id is None:
+                return False, (
+                    "The settings are complete, but Kore.ai can only be asked about a bot: "
+                    "enter a bot ID in the extra field bot_id to test the credentials."
+                )
+            self.get_export(settings.bot_id, max_tries=1)
+        except KoreAIRefusedError as error:
+            # The token was accepted; what is refused is the question, such as for a bot without any export.
+            return True, f"Kore.ai accepted the credentials. {error}"
+        except KoreAIRateLimitError as error:
+            return True, f"Kore.ai answered that its rate limit is reached, try later. {error}"
+        except KoreAIAuthError as error:
+            return False, f"Kore.ai refused the credentials. {error}"
+        except KoreAIError as error:
+            return False, str(error)
+        return (
+            True,
+            f"Kore.ai accepted the credentials and may be asked for exports of bot {settings.bot_id}.",
+        )
+
+    async def aget_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
+        """
+        Ask for the bot's latest export, from an event loop. See :meth:`get_export`.
+
+        :param bot_id: the bot.
+        :param max_tries: how often the call is sent at most; the hook's when None.
+        :raises KoreAIError: as :meth:`start_export`.
+        """
+        from airflow_provider_koreai.async_transport import asend, shared_client
+
+        settings = await self.asettings()
+        signer = await self._async_signer(settings)
+        request = api.status_request(settings.base_url, bot_id)
+        async with shared_client(settings) as client:
+            async for attempt in self._retrying(request, max_tries or self.max_tries, asynchronous=True):
+                with attempt:
+                    answer = await asend(client, settings, request, signer.sign())
+                    export = api.read_export(request, answer, self.koreai_conn_id)
+        return export
+
+    @contextlib.asynccontextmanager
+    async def aopen(self) -> AsyncIterator[None]:
+        """Keep the event loop's shared connection pool open for as long as this context lasts."""
+        from airflow_provider_koreai.async_transport import shared_client
+
+        async with shared_client(await self.asettings()):
+            yield
+
+    async def asettings(self) -> ConnectionSettings:
+        """
+        Give the connection's settings, looked up without blocking the event loop.
+
+        :raises KoreAIConfigurationError: a field is missing or wrong; the text names all such fields.
+        """
+        if self._asettings is None:
+            from airflow.providers.common.compat.connection import (
+                get_async_connection,
+                get_async_extra_dejson,
+            )
+
+            connection = await get_async_connection(self.koreai_conn_id, hook=self)
+            self._asettings = self._settings_of(connection, await get_async_extra_dejson(connection))
+        return self._asettings
+
+    async def _async_signer(self, settings: ConnectionSettings) -> TokenSigner:
+        if self._asigner is None:
+            import asyncio
+
+            # Parsing an RSA key, and the first import of the libraries, take too long for the loop.
+            self._asigner = await asyncio.to_thread(_warm_signer, settings)
+        return self._asigner
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        from airflow_provider_koreai.transport import new_session
+
+        return new_session()
+
+    @cached_property
+    def _signer(self) -> TokenSigner:
+        return TokenSigner(self.settings)
+
+    def _settings_of(self, connection: Connection, extra: dict[str, Any]) -> ConnectionSettings:
+        if connection.conn_type and connection.conn_type != self.conn_type:
+            raise KoreAIConfigurationError(
+                f"Connection {self.koreai_conn_id!r} is of type {connection.conn_type!r}; "
+                f"this hook needs one of type {self.conn_type!r}."
+            )
+        settings = settings_from_connection(
+            self.koreai_conn_id,
+            host=connection.host,
+            login=connection.login,
+            password=connection.password,
+            schema=connection.schema,
+            port=connection.port,
+            extra=extra,
+        )
+        if settings.is_plain_http_to_elsewhere:
+            self.log.warning(
+                "Connection %r talks plain http to %s: tokens and data cross the network unencrypted.",
+                self.koreai_conn_id,
+                settings.host,
+            )
+        return settings
+
+    def _call(self, request: ApiRequest, max_tries: int) -> Export:
+        for attempt in self._retrying(request, max_tries):
+            with attempt:
+                export = api.read_export(request, self._send(request), self.koreai_conn_id)
+        return export
+
+    def _send(self, request: ApiRequest) -> ApiAnswer:
+        from airflow_provider_koreai.transport import send
+
+        return send(self._session, self.settings, request, self._signer.sign())
+
+    def _retrying(self, request: ApiRequest, max_tries: int, *, asynchronous: bool = False) -> Any:
+        """Retry above the HTTP library, so that each try is signed anew."""
+        import tenacity
+
+        backoff = tenacity.wait_random_exponential(multiplier=1, max=self.max_retry_wait)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.retry_after if isinstance(error, KoreAIRateLimitError) else None
+            return max(backoff(state), asked or 0.0)
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            self.log.warning(
+                "Try %d of %d, again in %.1f s: %s",
+                state.attempt_number,
+                max_tries,
+                state.upcoming_sleep,
+                state.outcome.exception() if state.outcome else None,
+            )
+
+        return (tenacity.AsyncRetrying if asynchronous else tenacity.Retrying)(
+            stop=tenacity.stop_after_attempt(max_tries) | tenacity.stop_before_delay(self.max_retry_seconds),
+            wait=wait,
+            retry=tenacity.retry_if_exception(
+                lambda error: isinstance(error, KoreAIError) and api.may_be_retried(request, error)
+            ),
+            before_sleep=tell,
+            reraise=True,
+        )
+
+
+def _warm_signer(settings: ConnectionSettings) -> TokenSigner:
+    signer = TokenSigner(settings)
+    signer.sign()
+    return signer

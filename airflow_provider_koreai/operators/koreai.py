@@ -1,0 +1,351 @@
+"""The operators: start an export, and fetch its file."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, ResumableJobMixin, conf
+
+from airflow_provider_koreai.deferral import deferral, export_of_event
+from airflow_provider_koreai.exceptions import (
+    KoreAIConfigurationError,
+    KoreAIError,
+    KoreAIExportFailedError,
+    KoreAIExportSupersededError,
+    final,
+)
+from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
+from airflow_provider_koreai.waiting import Wait, note_trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+# Longest pause between two status calls of the one-task form, in seconds.
+POLL_INTERVAL = 60.0
+_ACTIVE, _SUCCEEDED, _GONE = "active", "succeeded", "gone"
+
+
+class _WithHook:
+    koreai_conn_id: str
+
+    @cached_property
+    def hook(self) -> KoreAIHook:
+        """The hook, made when it is first needed."""
+        from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+        return KoreAIHook(self.koreai_conn_id)
+
+
+class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator):
+    """
+    Start an export of a bot's ML utterances (``mlexport``).
+
+    Returns the request ID (XCom ``return_value``), and pushes the XComs ``requested_time`` and ``file_type``: always
+    strings, ``""`` where Kore.ai did not say.
+
+    :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
+    :param state: ``configured`` (in development, the default) or ``published``. (templated)
+    :param file_type: ``csv`` (the default) or ``json``. (templated)
+    :param wait_for_completion: wait in this task until the export is done. Default False. On Airflow 3.3 and later a
+        worker that dies while it waits does not start a second export when the task is retried.
+    :param timeout: seconds to wait for completion at most, from the start of the try. Default 3600.
+    :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
+        ``[operators] default_deferrable``.
+    :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
+
+    A failed or superseded export raises :class:`~airflow_provider_koreai.exceptions.KoreAIExportFailedError` or
+    :class:`~airflow_provider_koreai.exceptions.KoreAIExportSupersededError`, which Airflow may retry: the retry starts
+    a new export. Past ``timeout``:
+    :class:`~airflow_provider_koreai.exceptions.KoreAIExportTimeoutError`.
+    """
+
+    template_fields: Sequence[str] = ("bot_id", "state", "file_type", "koreai_conn_id")
+    external_id_key = "koreai_export"
+    ui_color = "#c9e7dc"
+
+    def __init__(
+        self,
+        *,
+        bot_id: str,
+        state: str = "configured",
+        file_type: str = "csv",
+        wait_for_completion: bool = False,
+        timeout: float | timedelta = 3600,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        koreai_conn_id: str = "koreai_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bot_id = bot_id
+        self.state = state
+        self.file_type = file_type
+        self.wait_for_completion = wait_for_completion
+        self.timeout = timeout
+        self.deferrable = deferrable
+        self.koreai_conn_id = koreai_conn_id
+
+    def execute(self, context: Context) -> str:
+        """
+        Start the export, and wait for it if that was asked for.
+
+        :param context: Airflow's.
+        :return: the request ID.
+        """
+        seconds = self._timeout_seconds()
+        if self.wait_for_completion and not self.deferrable:
+            return str(self.execute_resumable(context))
+        export = self.submit_job(context)
+        if self.wait_for_completion:
+            self.defer(
+                **deferral(
+                    seconds,
+                    self.execution_timeout,
+                    bot_id=self.bot_id,
+                    **export,
+                    poll_interval=POLL_INTERVAL,
+                    koreai_conn_id=self.koreai_conn_id,
+                )
+            )
+        return str(export["request_id"])
+
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, limit: str = "timeout"
+    ) -> str:
+        """
+        Take up the task again after the deferral.
+
+        :param context: Airflow's.
+        :param event: what the trigger fired.
+        :param limit: whether ``timeout`` or ``execution_timeout`` set the trigger's deadline.
+        :return: the request ID.
+        """
+        return self._finish(context, export_of_event(event, limit))
+
+    def submit_job(self, context: Context) -> dict[str, Any]:
+        """
+        Start the export and push its XComs.
+
+        :param context: Airflow's.
+        :return: request ID, requested time and file type.
+        """
+        export = self.hook.start_export(self.bot_id, state=self.state, file_type=self.file_type)
+        identity = ExportIdentity.of(
+            export.request_id, export.requested_time, export.file_type or self.file_type
+        ).as_dict()
+        self.log.info(
+            "Started the export of bot %s: request ID %s, requested %s, state %s, file type %s",
+            self.bot_id,
+            identity["request_id"],
+            identity["requested_time"],
+            self.state,
+            identity["file_type"],
+        )
+        self._push(context, identity)
+        return identity
+
+    def get_job_status(self, external_id: Any, context: Context) -> str:
+        """
+        Say whether an export that an earlier try of this task started is still worth waiting for.
+
+        :param external_id: what :meth:`submit_job` returned then.
+        :param context: Airflow's.
+        """
+        watch = self._watch_for(external_id)
+        try:
+            export = self.hook.get_export(self.bot_id)
+            if watch.observe(export) is not None:
+                return _SUCCEEDED
+        except (KoreAIExportFailedError, KoreAIExportSupersededError) as error:
+            self.log.warning("The export of the earlier try is of no use: %s", error)
+            return _GONE
+        except KoreAIError as error:
+            note_trouble(watch, error)
+        return _ACTIVE
+
+    def is_job_active(self, status: str) -> bool:
+        """
+        Say whether to wait on for the earlier try's export.
+
+        :param status: from :meth:`get_job_status`.
+        """
+        return status == _ACTIVE
+
+    def is_job_succeeded(self, status: str) -> bool:
+        """
+        Say whether the earlier try's export is done.
+
+        :param status: from :meth:`get_job_status`.
+        """
+        return status == _SUCCEEDED
+
+    def poll_until_complete(self, external_id: Any, context: Context) -> Any:
+        """
+        Wait for the export in this process.
+
+        :param external_id: what :meth:`submit_job` returned.
+        :param context: Airflow's.
+        :return: the request ID; the mixin returns this when it takes up an earlier try's export.
+        """
+        seconds = self._timeout_seconds()
+        wait = Wait(
+            self._watch_for(external_id),
+            poll_interval=POLL_INTERVAL,
+            deadline=time.time() + seconds,
+            timeout=seconds,
+        )
+        # One try a call: the wait is what tries again.
+        wait.run(lambda: self.hook.get_export(self.bot_id, max_tries=1))
+        return self.get_job_result(external_id, context)
+
+    def get_job_result(self, external_id: Any, context: Context) -> str:
+        """
+        Give the result of an export that is done.
+
+        :param external_id: what :meth:`submit_job` returned.
+        :param context: Airflow's.
+        :return: the request ID.
+        """
+        return self._finish(context, {**ExportIdentity().as_dict(), **external_id})
+
+    def _timeout_seconds(self) -> float:
+        seconds = self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+            raise KoreAIConfigurationError(
+                f"timeout={self.timeout!r} is not accepted; use seconds above 0, or a timedelta."
+            )
+        return float(seconds)
+
+    def _watch_for(self, identity: Mapping[str, str]) -> ExportWatch:
+        return ExportWatch(self.bot_id, ExportIdentity.of(**identity), log=self.log)
+
+    def _push(self, context: Context, identity: Mapping[str, str]) -> None:
+        for key in ("requested_time", "file_type"):
+            context["ti"].xcom_push(key=key, value=identity[key])
+
+    def _finish(self, context: Context, identity: Mapping[str, str]) -> str:
+        # Once more: a new try starts without the XComs of the one before.
+        self._push(context, identity)
+        self.log.info("The export of bot %s is done: request ID %s", self.bot_id, identity["request_id"])
+        return identity["request_id"]
+
+
+class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
+    """
+    Fetch the file of an export that is done, and publish it whole or not at all.
+
+    The task asks Kore.ai for a fresh link itself, so the link never passes through XCom and never expires between
+    tasks. The file is checked (its length, that it is the CSV or JSON it claims to be, its rows) before it appears
+    under its name; whatever stops the task midway leaves the earlier file, or none, never a part.
+
+    :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
+    :param path: a local path, or a URL that Airflow's ObjectStoragePath understands (``s3://``, ``gs://``, ...). Ending
+        in ``/`` it is a folder, and the file is named ``<bot_id>-<requested_time>.<csv|json>``. (templated)
+    :param request_id: the export's request ID, ``export.output``; without it and ``requested_time`` the bot's latest
+        export is fetched, whoever started it. (templated)
+    :param requested_time: the export's requested time, ``export.output["requested_time"]``. (templated)
+    :param file_type: the export's file type, ``export.output["file_type"]``; None takes it from the path's ``.csv`` or
+        ``.json``, or else any. (templated)
+    :param on_superseded: what to do when somebody started a newer export of the bot: ``fail`` (the default), or
+        ``follow``: fetch the newer one if it has our file type. (templated)
+    :param min_rows: fail, and keep what is stored, when the file has fewer rows. Default None: no such check. (templated)
+    :param max_bytes: fail, and keep what is stored, when the file is larger. Default None: no limit.
+    :param overwrite: replace a file that is there (the default); False fails before anything is fetched.
+    :param compression: ``gzip`` or ``zstd`` for the stored file; None (the default) stores it as it came.
+    :param storage_conn_id: ID of the connection for the object store of ``path``. (templated)
+    :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
+
+    Returns ``{"path", "bytes", "rows", "sha256", "file_type", "request_id", "requested_time"}``.
+    """
+
+    template_fields: Sequence[str] = (
+        "bot_id",
+        "path",
+        "request_id",
+        "requested_time",
+        "file_type",
+        "on_superseded",
+        "min_rows",
+        "storage_conn_id",
+        "koreai_conn_id",
+    )
+    ui_color = "#b4dccd"
+
+    def __init__(
+        self,
+        *,
+        bot_id: str,
+        path: str,
+        request_id: str | None = None,
+        requested_time: str | None = None,
+        file_type: str | None = None,
+        on_superseded: str = "fail",
+        min_rows: int | None = None,
+        max_bytes: int | None = None,
+        overwrite: bool = True,
+        compression: str | None = None,
+        storage_conn_id: str | None = None,
+        koreai_conn_id: str = "koreai_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bot_id = bot_id
+        self.path = path
+        self.request_id = request_id
+        self.requested_time = requested_time
+        self.file_type = file_type
+        self.on_superseded = on_superseded
+        self.min_rows = min_rows
+        self.max_bytes = max_bytes
+        self.overwrite = overwrite
+        self.compression = compression
+        self.storage_conn_id = storage_conn_id
+        self.koreai_conn_id = koreai_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Fetch the file.
+
+        :param context: Airflow's.
+        :return: what was stored.
+        """
+        try:
+            result = self.hook.download_export(
+                self.bot_id,
+                self.path,
+                request_id=self.request_id,
+                requested_time=self.requested_time,
+                file_type=self.file_type,
+                storage_conn_id=self.storage_conn_id or None,
+                on_superseded=self.on_superseded,
+                min_rows=_whole_number("min_rows", self.min_rows),
+                max_bytes=_whole_number("max_bytes", self.max_bytes),
+                overwrite=self.overwrite,
+                compression=self.compression,
+            )
+        except (KoreAIExportFailedError, KoreAIExportSupersededError) as error:
+            raise final(error) from None
+        self.log.info(
+            "Stored %s: %d rows, %d bytes, SHA-256 %s", result.path, result.rows, result.bytes, result.sha256
+        )
+        stored: dict[str, Any] = result.as_dict()
+        return stored
+
+
+def _whole_number(name: str, value: Any) -> int | None:
+    """Read a number that may have been rendered from a template; ``""`` means the same as None."""
+    if value is None or value == "":
+        return None
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = -1
+    if isinstance(value, (bool, float)) or number < 0:
+        raise KoreAIConfigurationError(f"{name}={value!r:.40} is not accepted; use a whole number from 0 up.")
+    return number

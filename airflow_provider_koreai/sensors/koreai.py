@@ -1,0 +1,184 @@
+"""The sensor: waits until an export is done."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_koreai.deferral import deferral, export_of_event
+from airflow_provider_koreai.exceptions import (
+    KoreAIError,
+    KoreAIExportTimeoutError,
+    KoreAIRateLimitError,
+    final,
+)
+from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
+from airflow_provider_koreai.waiting import note_trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+
+class KoreAIExportStatusSensor(BaseSensorOperator):
+    """
+    Wait until an export of a bot's ML utterances is done.
+
+    Trouble with the status call (5xx, 429, no answer, an answer that is not the API's) is not trouble with the
+    export: the sensor waits on, until its ``timeout``. A 401, a 403, another definite 4xx, a failed export and a
+    superseded one fail the task at once, without Airflow's retries.
+
+    :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
+    :param request_id: the export's request ID, ``export.output``; without it and ``requested_time`` the sensor waits
+        for the bot's latest export, whoever started it. (templated)
+    :param requested_time: the export's requested time, ``export.output["requested_time"]``. Kore.ai may reuse a
+        request ID, so give both. (templated)
+    :param file_type: the export's file type, ``export.output["file_type"]``; None: any. (templated)
+    :param on_superseded: what to do when somebody starts a newer export of the bot meanwhile: ``fail`` (the default),
+        or ``follow``: wait for the newer one if it has our file type. (templated)
+    :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
+        ``[operators] default_deferrable``.
+    :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
+    :param poke_interval: seconds between two status calls; in deferrable mode the longest pause, and the pace follows
+        the export's progress. Default 60.
+
+    All else is ``BaseSensorOperator``'s. Returns ``{"request_id", "requested_time", "file_type"}`` of the export that
+    it waited for.
+    """
+
+    template_fields: Sequence[str] = (
+        "bot_id",
+        "request_id",
+        "requested_time",
+        "file_type",
+        "on_superseded",
+        "koreai_conn_id",
+    )
+    ui_color = "#dff0ea"
+
+    def __init__(
+        self,
+        *,
+        bot_id: str,
+        request_id: str | None = None,
+        requested_time: str | None = None,
+        file_type: str | None = None,
+        on_superseded: str = "fail",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        koreai_conn_id: str = "koreai_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bot_id = bot_id
+        self.request_id = request_id
+        self.requested_time = requested_time
+        self.file_type = file_type
+        self.on_superseded = on_superseded
+        self.deferrable = deferrable
+        self.koreai_conn_id = koreai_conn_id
+        self._not_before = 0.0
+
+    @cached_property
+    def hook(self) -> KoreAIHook:
+        """The hook, made when it is first needed."""
+        from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+        return KoreAIHook(self.koreai_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """
+        Wait, in the mode that was chosen.
+
+        :param context: Airflow's.
+        """
+        # One try, one watch: what an earlier try of the same process saw does not count.
+        self.__dict__.pop("_watch", None)
+        if self.deferrable:
+            # The trigger checks the arguments, so that soft_fail and never_fail mean the same in every mode.
+            self.defer(
+                **deferral(
+                    float(self.timeout),
+                    self.execution_timeout,
+                    bot_id=self.bot_id,
+                    request_id=self.request_id,
+                    requested_time=self.requested_time,
+                    file_type=self.file_type,
+                    on_superseded=self.on_superseded,
+                    poll_interval=self.poke_interval,
+                    koreai_conn_id=self.koreai_conn_id,
+                )
+            )
+        return super().execute(context)
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """
+        Ask once.
+
+        :param context: Airflow's.
+        """
+        if time.monotonic() < self._not_before:
+            return False
+        try:
+            # One try: the next poke is what tries again.
+            export = self.hook.get_export(self.bot_id, max_tries=1)
+        except KoreAIError as error:
+            note_trouble(self._watch, error)
+            if isinstance(error, KoreAIRateLimitError) and error.retry_after:
+                self._not_before = time.monotonic() + error.retry_after
+            return False
+        try:
+            done = self._watch.observe(export)
+        except KoreAIError as error:
+            raise final(error) from None
+        if done is None:
+            percent = "" if export.percent_complete is None else f", {export.percent_complete:g} %"
+            self.log.info("The export of bot %s is %s%s", self.bot_id, export.status_word, percent)
+            return False
+        return PokeReturnValue(is_done=True, xcom_value=self._done(self._watch.result(done)))
+
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, limit: str = "timeout"
+    ) -> dict[str, str]:
+        """
+        Take up the task again after the deferral.
+
+        :param context: Airflow's.
+        :param event: what the trigger fired.
+        :param limit: whether ``timeout`` or ``execution_timeout`` set the trigger's deadline.
+        """
+        try:
+            return self._done(export_of_event(event, limit))
+        except KoreAIExportTimeoutError as error:
+            raise AirflowSensorTimeout(str(error)) from None
+        except KoreAIError as error:
+            raise final(error) from None
+
+    @cached_property
+    def _watch(self) -> ExportWatch:
+        return ExportWatch(
+            self.bot_id,
+            ExportIdentity.of(self.request_id, self.requested_time, self.file_type),
+            on_superseded=self.on_superseded,
+            log=self.log,
+        )
+
+    def _done(self, export: dict[str, str]) -> dict[str, str]:
+        self.log.info(
+            "The export of bot %s is done: request ID %s, requested %s, file type %s",
+            self.bot_id,
+            export["request_id"],
+            export["requested_time"],
+            export["file_type"],
+        )
+        return export
