@@ -1,0 +1,4 @@
+"""A local Kore.ai: ``python -m airflow_provider_koreai.emulator`` serves the export API without an account.
+
+This module imports nothing, so that :mod:`airflow_provider_koreai.emulator.process` stays cheap to import.
+"""

@@ -1,0 +1,156 @@
+"""The control endpoints under ``/_emulator/``: for this machine only."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_koreai.emulator import faults
+from airflow_provider_koreai.emulator.api import Endpoint, Exchange, RefusedError, route
+from airflow_provider_koreai.emulator.checks import ControlError
+from airflow_provider_koreai.emulator.replies import Reply, ReplyResponse, error_reply, json_reply
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.routing import Route
+
+    from airflow_provider_koreai.emulator.state import Bot, State
+
+_MAX_BODY = 64 * 1024 * 1024
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+class Control:
+    """Set bots up, order faults, see what was asked.
+
+    :param state: what they work on.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def routes(self) -> list[Route]:
+        """Where they are."""
+        return [
+            self._route("/_emulator/health", GET=self._health),
+            self._route("/_emulator/bots", GET=self._bots),
+            self._route("/_emulator/bots/{bot_id}", GET=self._show, PUT=self._configure),
+            self._route(
+                "/_emulator/bots/{bot_id}/faults", GET=self._faults, POST=self._order, DELETE=self._forget
+            ),
+            self._route("/_emulator/requests", GET=self._requests),
+            self._route("/_emulator/reset", POST=self._reset),
+        ]
+
+    def _route(self, path: str, **actions: Any) -> Route:
+        async def endpoint(request: Request) -> ReplyResponse:
+            exchange = Exchange(self._state, request, "control", None)
+            try:
+                self._check_loopback(request)
+                body = await self._body(request) if request.method in ("PUT", "POST") else None
+                reply: Reply = actions[request.method](request, body)
+            except RefusedError as refused:
+                reply = refused.reply
+            except ControlError as error:
+                reply = error_reply(400, str(error))
+            return exchange.answer(reply)
+
+        typed: Endpoint = endpoint
+        return route(path, typed, *actions)
+
+    @staticmethod
+    def _check_loopback(request: Request) -> None:
+        client = request.client.host if request.client else ""
+        if not _is_loopback(client):
+            raise RefusedError(error_reply(403, "control endpoints answer to this machine only"))
+        if not _is_loopback((request.url.hostname or "").lower()):
+            raise RefusedError(
+                error_reply(403, "control endpoints want a Host header that names this machine")
+            )
+
+    @staticmethod
+    async def _body(request: Request) -> Any:
+        data = bytearray()
+        async for piece in request.stream():
+            data += piece
+            if len(data) > _MAX_BODY:
+                raise RefusedError(
+                    error_reply(413, f"at most {_MAX_BODY} bytes; use the setting file for larger content")
+                )
+        if not data:
+            return {}
+        try:
+            return json.loads(data)
+        except ValueError:
+            raise ControlError("the body is not JSON") from None
+
+    def _bot(self, request: Request) -> Bot:
+        bot = self._state.bots.get(request.path_params["bot_id"])
+        if bot is None:
+            raise RefusedError(error_reply(404, "no such bot; PUT its settings to create it"))
+        return bot
+
+    def _health(self, request: Request, body: Any) -> Reply:
+        config = self._state.config
+        return json_reply(
+            {
+                "status": "ok",
+                "client_id": config.client_id,
+                "algorithm": config.algorithm,
+                "enforce_jti": config.enforce_jti,
+                "jwe_public_key": config.jwe_key.public_jwk if config.jwe_key else None,
+            }
+        )
+
+    def _bots(self, request: Request, body: Any) -> Reply:
+        return json_reply({"bots": [_describe(bot) for bot in self._state.bots.values()]})
+
+    def _show(self, request: Request, body: Any) -> Reply:
+        return json_reply(_describe(self._bot(request)))
+
+    def _configure(self, request: Request, body: Any) -> Reply:
+        return json_reply(_describe(self._state.configure(request.path_params["bot_id"], body)))
+
+    def _faults(self, request: Request, body: Any) -> Reply:
+        return json_reply({"faults": [fault.as_json() for fault in self._bot(request).faults.faults]})
+
+    def _order(self, request: Request, body: Any) -> Reply:
+        bot, fault = self._bot(request), faults.parse(body)
+        bot.faults.faults.append(fault)
+        return json_reply(fault.as_json(), 201)
+
+    def _forget(self, request: Request, body: Any) -> Reply:
+        self._bot(request).faults.faults.clear()
+        return json_reply({"faults": []})
+
+    def _requests(self, request: Request, body: Any) -> Reply:
+        query = request.query_params
+        entries = [
+            entry.as_json()
+            for entry in self._state.log
+            if query.get("bot", entry.bot) == entry.bot and query.get("call", entry.call) == entry.call
+        ]
+        return json_reply({"requests": entries})
+
+    def _reset(self, request: Request, body: Any) -> Reply:
+        self._state.reset()
+        return json_reply({"status": "ok"})
+
+
+def _describe(bot: Bot) -> dict[str, Any]:
+    settings = dataclasses.asdict(bot.settings)
+    if settings["content_b64"] is not None:
+        settings["content_b64"] = f"({len(settings['content_b64'])} characters)"
+    return {"id": bot.id, "exports": bot.exports, "settings": settings}

@@ -1,0 +1,327 @@
+"""Bots, their exports and files, and the log of requests."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+import secrets
+import time
+import uuid
+from collections import OrderedDict, deque
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from airflow_provider_koreai.emulator import settings as bot_settings
+from airflow_provider_koreai.emulator.config import DEMO_BOT, EmulatorConfig
+from airflow_provider_koreai.emulator.faults import FaultList
+from airflow_provider_koreai.emulator.limits import RollingWindows
+from airflow_provider_koreai.emulator.settings import BotSettings
+from airflow_provider_koreai.emulator.tokens import TokenCheck
+
+if TYPE_CHECKING:
+    from airflow_provider_koreai.emulator.content import Content
+
+MEDIA_PATH = "/api/getMediaStream/market/"
+_MAX_FILES = 20_000
+_MAX_LOG = 20_000
+#: Namespace of made-up IDs, so that they look like the vendor's and are the same on every start.
+_IDS = uuid.UUID("6f1f5a3e-2a1d-4f0e-9d55-2b1f0e9a7c11")
+
+_BUILT_IN = {
+    DEMO_BOT: BotSettings(name="Demo Travel"),
+    "st-demo-bank": BotSettings(name="Demo Bank", data="bank"),
+    "st-demo-retail": BotSettings(name="Demo Retail", data="retail"),
+    "st-demo-empty": BotSettings(name="Demo Empty", data="empty"),
+    "st-demo-universal": BotSettings(
+        name="Demo Universal", data="empty", linked_apps=[DEMO_BOT, "st-demo-bank", "st-demo-retail"]
+    ),
+}
+
+
+def made_up_id(*parts: object) -> str:
+    """A UUID that depends on nothing but the parts."""
+    return str(uuid.uuid5(_IDS, "/".join(map(str, parts))))
+
+
+def iso_time(milliseconds: int) -> str:
+    """The vendor's form of a time.
+
+    :param milliseconds: since the epoch.
+    """
+    moment = datetime.fromtimestamp(milliseconds // 1000, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+@dataclass
+class StoredFile:
+    """What a download link leads to."""
+
+    bot_id: str
+    content: Content
+    file_type: str
+    modified: float
+    name: str
+
+
+@dataclass
+class Export:
+    """One export of a bot. Times in seconds since the epoch, unless named otherwise."""
+
+    record_id: str
+    created_ms: int
+    requested_ms: int
+    started: float
+    state: str
+    file_type: str
+    file_id: str
+    finished: float | None = None
+
+
+@dataclass
+class Bot:
+    """A bot and what is going on with it."""
+
+    id: str
+    settings: BotSettings
+    faults: FaultList = field(default_factory=FaultList)
+    export: Export | None = None
+    exports: int = 0
+    requests: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its name, made up if need be."""
+        return self.settings.name or self.id
+
+
+@dataclass
+class LogEntry:
+    """One request, without anything secret."""
+
+    time: float
+    call: str
+    bot: str | None
+    method: str
+    path: str
+    auth: bool
+    status: int | None = None
+    jti: str | None = None
+    claims: list[str] | None = None
+    expires_in: float | None = None
+    range: str | None = None
+    if_range: str | None = None
+    params: dict[str, str] | None = None
+    user_agent: str | None = None
+    fault: str | None = None
+    sent: int = 0
+    done: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as the control endpoint shows it."""
+        return asdict(self)
+
+
+class State:
+    """Everything that changes while the emulator runs.
+
+    :param config: what doesn't.
+    """
+
+    def __init__(self, config: EmulatorConfig) -> None:
+        self.config = config
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that happened and was set since the start, download links included."""
+        self.bots: dict[str, Bot] = {id_: Bot(id_, settings) for id_, settings in _BUILT_IN.items()}
+        self.files: OrderedDict[str, StoredFile] = OrderedDict()
+        self.log: deque[LogEntry] = deque(maxlen=_MAX_LOG)
+        self.tokens = TokenCheck(self.config)
+        self.windows = RollingWindows()
+        self._link_key = secrets.token_bytes(32)
+        self._links = 0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def configure(self, bot_id: str, document: Any) -> Bot:
+        """Change a bot's settings; a new ID is a new bot.
+
+        :param bot_id: which.
+        :param document: parsed JSON of the changes.
+        """
+        bot = self.bots.get(bot_id) or Bot(bot_id, BotSettings())
+        changed = bot_settings.change(bot.settings, document)
+        now = self.now()
+        if bot.export and not self.is_finished(bot, now):
+            bot.settings = changed
+            if self.is_finished(bot, now):
+                bot.export.finished = now
+        bot.settings = changed
+        self.bots[bot_id] = bot
+        return bot
+
+    def seconds(self, bot: Bot) -> float:
+        """How long exports of a bot take."""
+        own = bot.settings.seconds
+        return self.config.seconds if own is None else own
+
+    def too_soon(self, bot: Bot, now: float) -> bool:
+        """Whether the status call comes too soon after the start."""
+        own = bot.settings.too_soon_seconds
+        limit = self.config.too_soon_seconds if own is None else own
+        return bot.export is not None and now - bot.export.started < limit
+
+    def is_finished(self, bot: Bot, now: float) -> bool:
+        """Whether a bot's latest export is done."""
+        if bot.export is None:
+            return False
+        return bot.export.finished is not None or now >= bot.export.started + self.seconds(bot)
+
+    def start_export(self, bot: Bot, state: str, file_type: str) -> Export:
+        """Start an export; it takes the place of the bot's earlier one.
+
+        :param bot: whose.
+        :param state: ``configured`` or ``published``.
+        :param file_type: ``csv`` or ``json``.
+        """
+        now = self.now()
+        milliseconds = int(now * 1000)
+        earlier = bot.export
+        bot.exports += 1
+        if earlier is not None:
+            milliseconds = max(milliseconds, earlier.requested_ms + 1)
+        reused = earlier if bot.settings.reuse_record else None
+        file_id = "f-" + made_up_id("file", bot.id, bot.exports)
+        self.files[file_id] = StoredFile(
+            bot_id=bot.id,
+            content=bot.settings.content(file_type),
+            file_type=file_type,
+            modified=now,
+            name=re.sub(r"[^A-Za-z0-9._-]", "_", f"{bot.id}-{state}.{file_type}"),
+        )
+        while len(self.files) > _MAX_FILES:
+            self.files.popitem(last=False)
+        bot.export = Export(
+            record_id=reused.record_id if reused else "ds-" + made_up_id("record", bot.id, bot.exports),
+            created_ms=reused.created_ms if reused else milliseconds - 1,
+            requested_ms=milliseconds,
+            started=now,
+            state=state,
+            file_type=file_type,
+            file_id=file_id,
+        )
+        return bot.export
+
+    def start_document(self, bot: Bot, export: Export) -> dict[str, Any]:
+        """The answer to a start."""
+        return self._document(
+            bot, export, "IN_PROGRESS", 0, [], export.requested_ms, int(export.started * 1000)
+        )
+
+    def status_document(self, bot: Bot, export: Export, now: float, base_url: str) -> dict[str, Any]:
+        """The answer to a status call.
+
+        :param bot: whose export.
+        :param export: its latest.
+        :param now: seconds since the epoch.
+        :param base_url: base URL of the request.
+        """
+        settings = bot.settings
+        finished = self.is_finished(bot, now)
+        requested_ms = export.requested_ms + settings.requested_time_offset_ms
+        ended = export.finished or export.started + self.seconds(bot)
+        modified_ms = int((ended if finished else now) * 1000)
+        if not finished:
+            percent = self._percent(bot, export, now)
+            return self._document(bot, export, "IN_PROGRESS", percent, [], requested_ms, modified_ms)
+        if settings.fail_with is not None:
+            status = settings.final_status or "FAILED"
+            percent = self._percent(bot, export, now)
+            return self._document(bot, export, status, percent, settings.fail_with, requested_ms, modified_ms)
+        status = settings.final_status or "SUCCESS"
+        document = self._document(bot, export, status, 100, [], requested_ms, modified_ms)
+        ready = now >= ended + settings.empty_link_seconds
+        key = "downloadURL" if settings.lower_case else "downloadUrl"
+        document[key] = self.link(bot, export, now, base_url) if ready else ""
+        return document
+
+    def _percent(self, bot: Bot, export: Export, now: float) -> int:
+        seconds = self.seconds(bot)
+        part = min(1.0, max(0.0, (now - export.started) / seconds)) if seconds else 1.0
+        curve = {"linear": part, "none": 0.0, "steps": math.floor(part * 4) / 4, "sqrt": math.sqrt(part)}
+        return min(99, int(100 * curve[bot.settings.progress]))
+
+    @staticmethod
+    def _document(
+        bot: Bot,
+        export: Export,
+        status: str,
+        percent: int,
+        logs: list[Any],
+        requested_ms: int,
+        modified_ms: int,
+    ) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "status": status.lower() if bot.settings.lower_case else status,
+            "percentageComplete": percent,
+            "streamId": bot.id,
+            "jobType": "ML_UTTERANCE",
+            "action": "EXPORT",
+            "countOfDockStatuses": 1,
+            "createdBy": "u-" + made_up_id("user"),
+            "fileType": export.file_type.upper(),
+            "statusLogs": logs,
+            "_id": export.record_id,
+            "lMod": iso_time(modified_ms // 1000 * 1000),
+            "createdOn": iso_time(export.created_ms),
+            "requestedTime": iso_time(requested_ms),
+            "__v": 0,
+        }
+        if bot.settings.legacy:
+            del document["requestedTime"], document["countOfDockStatuses"]
+        return document
+
+    def link(self, bot: Bot, export: Export, now: float, base_url: str) -> str:
+        """A signed download link.
+
+        :param bot: whose export.
+        :param export: which.
+        :param now: seconds since the epoch.
+        :param base_url: base URL, unless another one is set.
+        """
+        own = bot.settings.link_ttl
+        expiry = int((now + (self.config.link_ttl if own is None else own)) * 1000)
+        self._links += 1
+        path = f"{MEDIA_PATH}{export.file_id}.{export.file_type}"
+        number = str(self._links)
+        query = urlencode({"n": number, "s": self._sign(path, number, str(expiry)), "e": str(expiry)})
+        base = bot.settings.media_url or self.config.media_url or base_url
+        return f"{base.rstrip('/')}{path}?{query}"
+
+    def file_for(self, path: str, number: str, signature: str, expiry: str, now: float) -> StoredFile | None:
+        """The file that a link leads to, if the link is good.
+
+        :param path: path of the link.
+        :param number: its ``n``.
+        :param signature: its ``s``.
+        :param expiry: its ``e``, milliseconds since the epoch.
+        :param now: seconds since the epoch.
+        """
+        good = hmac.compare_digest(self._sign(path, number, expiry).encode(), signature.encode())
+        if not good or int(expiry) <= now * 1000:
+            return None
+        return self.file_at(path)
+
+    def file_at(self, path: str) -> StoredFile | None:
+        """The file at a path, however one came to it."""
+        return self.files.get(path.removeprefix(MEDIA_PATH).rpartition(".")[0])
+
+    def _sign(self, path: str, number: str, expiry: str) -> str:
+        message = f"{path}\n{number}\n{expiry}".encode()
+        return hmac.new(self._link_key, message, hashlib.sha256).hexdigest()

@@ -1,0 +1,108 @@
+"""Rate limits."""
+
+from __future__ import annotations
+
+import time
+from email.utils import parsedate_to_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_koreai.emulator.limits import HOUR, MINUTE, RollingWindows
+
+BOT = "st-demo-travel"
+MESSAGE = "Rate limit for this API has been reached. Please try again after some time."
+
+
+def test_start_is_limited_to_sixty_a_minute_per_bot(client):
+    assert {client.start().status_code for _ in range(60)} == {200}
+    response = client.start()
+    assert response.status_code == 429
+    assert response.json() == {"errors": [{"msg": MESSAGE, "code": 429}]}
+    assert client.start("st-demo-bank").status_code == 200
+
+
+def test_status_is_limited_to_sixty_a_minute_per_request_id(client):
+    client.start()
+    client.start("st-demo-bank")
+    assert {client.status().status_code for _ in range(60)} == {200}
+    assert client.status().status_code == 429
+    assert client.status("st-demo-bank").status_code == 200
+    assert client.start().status_code == 200
+
+
+def test_status_limit_stays_with_a_reused_record_and_goes_with_a_new_one(client):
+    client.control.configure_bot(BOT, status_per_minute=1)
+    client.start()
+    client.status()
+    client.start()
+    assert client.status().status_code == 429
+    client.control.configure_bot(BOT, reuse_record=False)
+    client.start()
+    assert client.status().status_code == 200
+
+
+def test_hourly_limit_counts_too(client):
+    client.control.configure_bot(BOT, start_per_hour=2)
+    assert [client.start().status_code for _ in range(3)] == [200, 200, 429]
+    assert int(client.start().headers["retry-after"]) > 3000
+
+
+def test_refused_token_does_not_count(client):
+    client.control.configure_bot(BOT, start_per_minute=1)
+    client.start(token="x")
+    assert client.start().status_code == 200
+
+
+def test_retry_after_in_seconds_by_default(client):
+    client.control.configure_bot(BOT, start_per_minute=1)
+    client.start()
+    assert 55 <= int(client.start().headers["retry-after"]) <= 60
+
+
+def test_retry_after_as_a_date(client):
+    client.control.configure_bot(BOT, start_per_minute=1, retry_after="date")
+    client.start()
+    until = parsedate_to_datetime(client.start().headers["retry-after"]).timestamp() - time.time()
+    assert 50 <= until <= 61
+
+
+def test_retry_after_can_be_left_out(client):
+    client.control.configure_bot(BOT, start_per_minute=0, retry_after="none")
+    assert "retry-after" not in client.start().headers
+
+
+def test_limits_are_forgotten_by_a_reset(client):
+    client.control.configure_bot(BOT, start_per_minute=1)
+    client.start()
+    client.control.reset()
+    assert client.start().status_code == 200
+
+
+def test_refused_call_is_admitted_after_the_time_that_it_was_told():
+    windows, limits = RollingWindows(), [(MINUTE, 2), (HOUR, 3)]
+    assert [windows.admit("k", now, limits) for now in (0.0, 10.0)] == [None, None]
+    assert windows.admit("k", 20.0, limits) == pytest.approx(40.0)
+    assert windows.admit("k", 60.0, limits) is None
+    assert windows.admit("k", 61.0, limits) == pytest.approx(HOUR - 61.0)
+    assert windows.admit("k", HOUR, limits) is None
+
+
+@given(st.lists(st.floats(0, 20), max_size=60))
+def test_no_window_of_a_minute_ever_holds_more_than_allowed(gaps):
+    windows, now, admitted = RollingWindows(), 0.0, []
+    for gap in gaps:
+        now += gap
+        if windows.admit("k", now, [(MINUTE, 5)]) is None:
+            admitted.append(now)
+    for index, moment in enumerate(admitted):
+        assert sum(moment - MINUTE < other <= moment for other in admitted[: index + 1]) <= 5
+
+
+def test_quiet_keys_are_forgotten():
+    windows = RollingWindows()
+    for key in range(1000):
+        windows.admit(key, 1000.0, [(MINUTE, 5)])
+    windows.admit("later", 1000.0 + HOUR + 1, [(MINUTE, 5)])
+    assert len(windows._calls) == 1
