@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_koreai.exceptions import (
+    KoreAIConfigurationError,
     KoreAIError,
     KoreAIExportTimeoutError,
     from_payload,
@@ -18,8 +19,12 @@ from airflow_provider_koreai.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow.providers.common.compat.sdk import BaseOperator
+    from airflow.triggers.base import StartTriggerArgs
+
 # Seconds that Airflow's own deadline of a deferral stands behind the trigger's, which asks once more first.
 GRACE = 120.0
+TRIGGER = "airflow_provider_koreai.triggers.koreai.KoreAIExportStatusTrigger"
 _IDENTITY = ("request_id", "requested_time", "file_type")
 
 
@@ -46,6 +51,44 @@ def deferral(timeout: float, execution_timeout: timedelta | None, **trigger_kwar
         "kwargs": {"limit": limit},
         "timeout": timedelta(seconds=seconds + GRACE),
     }
+
+
+def start_in_triggerer(
+    task: BaseOperator, timeout: float, trigger_kwargs: dict[str, Any]
+) -> StartTriggerArgs:
+    """
+    Make what lets the scheduler hand a task to the triggerer without a worker.
+
+    Airflow then keeps the deadline alone, from the moment at which it hands the task over.
+
+    :param task: the task, for messages.
+    :param timeout: seconds that the task may wait.
+    :param trigger_kwargs: the trigger's arguments, not rendered; the triggerer renders them.
+    :raises KoreAIConfigurationError: this Airflow cannot do it, or an argument cannot be resolved there.
+    """
+    from airflow.providers.common.compat.sdk import XComArg
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+    from airflow.triggers.base import StartTriggerArgs
+
+    if not AIRFLOW_V_3_3_PLUS:
+        raise KoreAIConfigurationError(
+            f"Task {task.task_id!r}: start_from_trigger needs Airflow 3.3 or later; leave it out, and the task "
+            "defers from a worker."
+        )
+    for name, value in trigger_kwargs.items():
+        if isinstance(value, XComArg) or (isinstance(value, str) and "xcom" in value.lower()):
+            raise KoreAIConfigurationError(
+                f"Task {task.task_id!r}: {name} is another task's output, which the triggerer cannot resolve, so "
+                "start_from_trigger would leave the task deferred for ever. Leave start_from_trigger out, or give "
+                f"{name} as a literal or a template of params or dag_run.conf."
+            )
+    return StartTriggerArgs(
+        trigger_cls=TRIGGER,
+        trigger_kwargs=trigger_kwargs,
+        next_method="execute_complete",
+        next_kwargs={},
+        timeout=timedelta(seconds=timeout),
+    )
 
 
 def success_event(export: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Seconds; one call a second is the vendor's limit, so never less, unless the caller's upper bound is lower.
 SHORTEST = 1.0
 # The pause as a share of the time waited, where the percentage does not move ...
-BLIND_SHARE = 0.28
+BLIND_SHARE = 0.33
 # ... and the largest such share where it does: it may move faster towards the end than it did so far.
 GUIDED_SHARE = 0.5
 # How much of the foretold rest is waited for before asking again; the rest then is smaller and surer.

@@ -7,7 +7,6 @@ Nothing is retried here: Kore.ai refuses a token that it has seen, so a retry mu
 from __future__ import annotations
 
 import functools
-import logging
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.auth import ConnectionSettings
 
-log = logging.getLogger(__name__)
 
 USER_AGENT = f"airflow-provider-koreai/{__version__}"
 

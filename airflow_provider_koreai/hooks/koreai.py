@@ -229,10 +229,10 @@ class KoreAIHook(BaseHook):
         settings = await self.asettings()
         signer = await self._async_signer(settings)
         request = api.status_request(settings.base_url, bot_id)
-        async with shared_client(settings) as client:
+        async with shared_client(settings) as shared:
             async for attempt in self._retrying(request, max_tries or self.max_tries, asynchronous=True):
                 with attempt:
-                    answer = await asend(client, settings, request, signer.sign())
+                    answer = await asend(shared, settings, request, signer.sign)
                     export = api.read_export(request, answer, self.koreai_conn_id)
         return export
 

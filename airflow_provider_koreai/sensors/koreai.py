@@ -13,8 +13,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_koreai.deferral import deferral, export_of_event
+from airflow_provider_koreai.deferral import deferral, export_of_event, start_in_triggerer
 from airflow_provider_koreai.exceptions import (
+    KoreAIConfigurationError,
     KoreAIError,
     KoreAIExportTimeoutError,
     KoreAIRateLimitError,
@@ -49,6 +50,11 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         or ``follow``: wait for the newer one if it has our file type. (templated)
     :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
         ``[operators] default_deferrable``.
+    :param start_from_trigger: let the scheduler hand the task to the triggerer directly, so that the wait takes no
+        worker at all to begin with. Needs Airflow 3.3, ``deferrable=True``, and arguments that are literals or
+        templates of ``params`` and the like: another task's output is refused, because the triggerer cannot resolve
+        it. ``timeout`` then counts from the handing over. Default False.
+    :param end_from_trigger: let the triggerer end the task when the export is done, without a worker. Default False.
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
     :param poke_interval: seconds between two status calls; in deferrable mode the longest pause, and the pace follows
         the export's progress. Default 60.
@@ -76,6 +82,8 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         file_type: str | None = None,
         on_superseded: str = "fail",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = False,
         koreai_conn_id: str = "koreai_default",
         **kwargs: Any,
     ) -> None:
@@ -87,7 +95,15 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         self.on_superseded = on_superseded
         self.deferrable = deferrable
         self.koreai_conn_id = koreai_conn_id
+        self.end_from_trigger = end_from_trigger
         self._not_before = 0.0
+        if start_from_trigger:
+            if not deferrable:
+                raise KoreAIConfigurationError(
+                    f"Task {self.task_id!r}: start_from_trigger needs deferrable=True."
+                )
+            self.start_trigger_args = start_in_triggerer(self, self.timeout, self._trigger_kwargs())
+            self.start_from_trigger = True
 
     @cached_property
     def hook(self) -> KoreAIHook:
@@ -106,19 +122,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         self.__dict__.pop("_watch", None)
         if self.deferrable:
             # The trigger checks the arguments, so that soft_fail and never_fail mean the same in every mode.
-            self.defer(
-                **deferral(
-                    float(self.timeout),
-                    self.execution_timeout,
-                    bot_id=self.bot_id,
-                    request_id=self.request_id,
-                    requested_time=self.requested_time,
-                    file_type=self.file_type,
-                    on_superseded=self.on_superseded,
-                    poll_interval=self.poke_interval,
-                    koreai_conn_id=self.koreai_conn_id,
-                )
-            )
+            self.defer(**deferral(float(self.timeout), self.execution_timeout, **self._trigger_kwargs()))
         return super().execute(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -163,6 +167,18 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(str(error)) from None
         except KoreAIError as error:
             raise final(error) from None
+
+    def _trigger_kwargs(self) -> dict[str, Any]:
+        return {
+            "bot_id": self.bot_id,
+            "request_id": self.request_id,
+            "requested_time": self.requested_time,
+            "file_type": self.file_type,
+            "on_superseded": self.on_superseded,
+            "poll_interval": self.poke_interval,
+            "koreai_conn_id": self.koreai_conn_id,
+            "end_from_trigger": self.end_from_trigger,
+        }
 
     @cached_property
     def _watch(self) -> ExportWatch:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_koreai.deferral import failure_event, success_event
+from airflow_provider_koreai.deferral import TRIGGER, failure_event, success_event
 from airflow_provider_koreai.exceptions import KoreAIError
 from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
 from airflow_provider_koreai.waiting import Wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+XCOM_RETURN_KEY = "return_value"
 
 
 class KoreAIExportStatusTrigger(BaseTrigger):
@@ -32,6 +34,8 @@ class KoreAIExportStatusTrigger(BaseTrigger):
     :param deadline: when to give up, in seconds since the epoch; None: never.
     :param timeout: the seconds that led to the deadline, for the message.
     :param koreai_conn_id: ID of the connection.
+    :param end_from_trigger: end the task from here when the export is done, without a worker. Any other end is
+        told to the task, which knows of retries and of ``soft_fail``.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
         deadline: float | None = None,
         timeout: float | None = None,
         koreai_conn_id: str = "koreai_default",
+        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -58,11 +63,12 @@ class KoreAIExportStatusTrigger(BaseTrigger):
         self.deadline = deadline
         self.timeout = timeout
         self.koreai_conn_id = koreai_conn_id
+        self.end_from_trigger = end_from_trigger
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what the triggerer needs to make this trigger again."""
         return (
-            "airflow_provider_koreai.triggers.koreai.KoreAIExportStatusTrigger",
+            TRIGGER,
             {
                 "bot_id": self.bot_id,
                 "request_id": self.request_id,
@@ -73,6 +79,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "timeout": self.timeout,
                 "koreai_conn_id": self.koreai_conn_id,
+                "end_from_trigger": self.end_from_trigger,
             },
         )
 
@@ -95,4 +102,9 @@ class KoreAIExportStatusTrigger(BaseTrigger):
         except KoreAIError as error:
             yield TriggerEvent(failure_event(error))  # type: ignore[no-untyped-call]
         else:
-            yield TriggerEvent(success_event(watch.result(export)))  # type: ignore[no-untyped-call]
+            done = watch.result(export)
+            if self.end_from_trigger:
+                xcoms: dict[str, Any] = {XCOM_RETURN_KEY: done}
+                yield TaskSuccessEvent(xcoms=xcoms)
+            else:
+                yield TriggerEvent(success_event(done))  # type: ignore[no-untyped-call]

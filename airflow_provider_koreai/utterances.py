@@ -1,0 +1,191 @@
+"""
+Read an exported file: utterances out of CSV or JSON, one by one, in bounded memory.
+
+.. code-block:: python
+
+    for utterance in read_utterances("s3://lake/koreai/utterances.csv", storage_conn_id="lake"):
+        print(utterance.task_name, utterance.sentence)
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+
+from airflow_provider_koreai.content import REQUIRED_COLUMNS
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError
+from airflow_provider_koreai.exports import file_type_argument
+from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
+from airflow_provider_koreai.paths import PathArgument, file_system, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 256 << 10
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class KoreAIFileError(KoreAIError):
+    """An exported file is broken; the text names the line or the element, and does not repeat the data."""
+
+
+class Utterance(NamedTuple):
+    """
+    One utterance.
+
+    :param task_name: the dialog task, FAQ or other thing that it trains; None where the file has none.
+    :param sentence: what a user may say.
+    :param type: such as ``DialogIntent``; None where the file has none.
+    :param language: such as ``en``; None where the file has none.
+    :param entities: the entities that are marked in it; a CSV file has none.
+    :param extra: further columns or keys.
+    """
+
+    task_name: str | None
+    sentence: str
+    type: str | None
+    language: str | None
+    entities: tuple[Any, ...]
+    extra: dict[str, Any]
+
+
+def read_utterances(
+    path: str, file_type: str | None = None, storage_conn_id: str | None = None
+) -> Iterator[Utterance]:
+    """
+    Read the utterances of an exported file, compressed or not.
+
+    :param path: a local path, or a URL that ObjectStoragePath understands.
+    :param file_type: ``csv`` or ``json``; None: as the path's suffix says, else as the content looks.
+    :param storage_conn_id: the connection for an object store.
+    :return: the utterances in the file's order. The file is opened with the first and closed after the last, or
+        when the iterator is closed.
+    :raises KoreAIConfigurationError: an argument is wrong.
+    :raises KoreAIFileError: while reading: the file is broken.
+    :raises OSError: while reading: the file cannot be read.
+    """
+    argument = PathArgument.parse(path)
+    if argument.is_folder:
+        raise KoreAIConfigurationError(f"path={argument.text!r:.200} is a folder; name a file in it.")
+    return _read(argument, file_type_argument(file_type) or argument.file_type, storage_conn_id)
+
+
+def _read(argument: PathArgument, file_type: str | None, storage_conn_id: str | None) -> Iterator[Utterance]:
+    with ExitStack() as stack:
+        stored = stack.enter_context(_open(argument.text, storage_conn_id))
+        stream = stack.enter_context(_decompressed(io.BufferedReader(cast("io.RawIOBase", stored), _CHUNK)))
+        kind = file_type or ("json" if _looks_like_json(stream) else "csv")
+        yield from _read_json(stream) if kind == "json" else _read_csv(stream)
+
+
+def _open(path: str, storage_conn_id: str | None) -> BinaryIO:
+    local = local_path(path)
+    if local is not None:
+        return cast("BinaryIO", open(local, "rb", buffering=0))
+    served, key = file_system(path, storage_conn_id)
+    return cast("BinaryIO", served.open(key, "rb", block_size=4 << 20, cache_type="readahead"))
+
+
+def _decompressed(stored: io.BufferedReader) -> io.BufferedReader:
+    beginning = stored.peek(4)[:4]
+    if beginning.startswith(_GZIP):
+        import gzip
+
+        return io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=stored)), _CHUNK)
+    if beginning == _ZSTD:
+        try:
+            import zstandard
+        except ImportError:
+            zstandard = None
+        if zstandard is None:
+            raise KoreAIConfigurationError(
+                "Reading a zstd file needs a library that is not installed: "
+                "pip install 'airflow-provider-koreai[zstd]'"
+            )
+        unpacked = zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True)
+        return io.BufferedReader(cast("io.RawIOBase", unpacked), _CHUNK)
+    return stored
+
+
+def _looks_like_json(stream: io.BufferedReader) -> bool:
+    return stream.peek(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{")
+
+
+def _read_csv(stream: io.BufferedReader) -> Iterator[Utterance]:
+    # strict: a stray quote is an error, not a guess.
+    reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
+    problem = ""
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if not set(REQUIRED_COLUMNS) <= set(header):
+            problem = f"line 1 is no header with {' and '.join(REQUIRED_COLUMNS)}"
+        else:
+            yield from _rows(reader, header)
+    except UnicodeDecodeError:
+        problem = f"after line {reader.line_num}: it is not UTF-8"
+    except csv.Error as error:
+        problem = f"line {reader.line_num}: {error}"
+    except (EOFError, zlib.error) as error:
+        problem = f"after line {reader.line_num}: the compressed file is damaged ({error})"
+    if problem:
+        raise KoreAIFileError(f"The CSV file is broken: {problem}.")
+
+
+def _rows(reader: Any, header: list[str]) -> Iterator[Utterance]:
+    width = len(header)
+    places = {name: index for index, name in reversed(list(enumerate(header)))}
+    task, sentence = (places.pop(name) for name in REQUIRED_COLUMNS)
+    # An empty text stands in for an absent column: it reads as None, like an empty cell.
+    kind, language = places.pop("type", width), places.pop("language", width)
+    absent = width in (kind, language)
+    for row in reader:
+        if len(row) != width:
+            if not row:
+                continue
+            raise csv.Error(f"{len(row)} columns; the header has {width}")
+        if absent:
+            row.append("")
+        extra = {name: row[index] for name, index in places.items()} if places else {}
+        yield Utterance(row[task] or None, row[sentence], row[kind] or None, row[language] or None, (), extra)
+
+
+def _read_json(stream: io.BufferedReader) -> Iterator[Utterance]:
+    parser = JsonArrayParser()
+    number = 0
+    problem = ""
+    try:
+        while chunk := stream.read1(_CHUNK):
+            for element in parser.feed(chunk):
+                number += 1
+                yield _utterance(element)
+        parser.close()
+    except JsonArrayError as error:
+        problem = str(error)
+    except _BrokenElementError as error:
+        problem = f"element {number}: {error}"
+    except (EOFError, zlib.error) as error:
+        problem = f"after element {number}: the compressed file is damaged ({error})"
+    if problem:
+        raise KoreAIFileError(f"The JSON file is broken: {problem}.")
+
+
+class _BrokenElementError(Exception):
+    pass
+
+
+def _utterance(element: dict[str, Any]) -> Utterance:
+    sentence = element.pop("sentence", None)
+    entities = element.pop("entities", None)
+    task, kind = element.pop("taskName", None), element.pop("type", None)
+    language = element.pop("language", None)
+    if not isinstance(sentence, str):
+        raise _BrokenElementError("'sentence' is missing or no text")
+    if not (entities is None or isinstance(entities, list)):
+        raise _BrokenElementError("'entities' is no array")
+    for name, value in (("taskName", task), ("type", kind), ("language", language)):
+        if not (value is None or isinstance(value, str)):
+            raise _BrokenElementError(f"{name!r} is no text")
+    return Utterance(task or None, sentence, kind or None, language or None, tuple(entities or ()), element)

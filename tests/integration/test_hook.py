@@ -1,0 +1,306 @@
+"""The hook, over real HTTP against the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_koreai.exceptions import (
+    KoreAIAuthError,
+    KoreAIConfigurationError,
+    KoreAIRateLimitError,
+    KoreAIRefusedError,
+    KoreAIRequestError,
+    KoreAIServerError,
+)
+from airflow_provider_koreai.exports import ExportStatus
+from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+BOT = "st-demo-travel"
+
+
+@pytest.fixture
+def hook(koreai_conn):
+    return KoreAIHook(max_retry_wait=0.01)
+
+
+def ask(hook: KoreAIHook, way: str):
+    return hook.get_export(BOT) if way == "sync" else asyncio.run(hook.aget_export(BOT))
+
+
+both_clients = pytest.mark.parametrize("way", ["sync", "async"])
+
+
+def test_a_start_answers_the_request_id_and_the_requested_time(hook, emulator):
+    export = hook.start_export(BOT)
+    assert export.request_id.startswith("ds-")
+    assert export.requested_time.endswith("Z")
+    assert (export.bot_id, export.file_type, export.status) == (BOT, "csv", ExportStatus.IN_PROGRESS)
+
+
+def test_state_and_file_type_are_passed_on(hook, emulator):
+    hook.start_export(BOT, state="published", file_type="json")
+    (request,) = emulator.control.requests(BOT, call="start")
+    assert request["params"] == {"state": "published", "type": "json"}
+
+
+@both_clients
+def test_the_status_names_the_export_that_was_started(hook, emulator, way):
+    emulator.control.configure_bot(BOT, seconds=0, too_soon_seconds=0)
+    started = hook.start_export(BOT)
+    export = ask(hook, way)
+    assert export.identity == started.identity
+    assert export.status is ExportStatus.SUCCESS
+    assert export.percent_complete == 100
+    assert export.download_url.startswith(emulator.base_url)
+
+
+def test_each_request_carries_all_claims_and_a_token_of_its_own(hook, emulator):
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "http", status=503, times=3)
+    hook.get_export(BOT)
+    requests = emulator.control.requests(BOT)
+    assert len({request["jti"] for request in requests}) == len(requests) >= 5
+    claims = {"appId", "sub", "iss", "aud", "iat", "exp", "jti", "isAnonymous"}
+    assert all(set(request["claims"]) == claims for request in requests)
+
+
+@both_clients
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("http", {"status": 500}),
+        ("http", {"status": 502}),
+        ("http", {"status": 503}),
+        ("http", {"status": 504}),
+        ("http", {"status": 408}),
+        ("http", {"status": 429}),
+        ("html", {}),
+        ("empty", {}),
+        ("truncated_json", {}),
+        ("json_shape", {"value": [1, 2]}),
+        ("json_shape", {"value": {}}),
+        ("huge", {"size": 6 << 20}),
+        ("drop", {"at": "before_headers"}),
+        ("drop", {"at": "in_headers"}),
+        ("drop", {"at": 20}),
+        ("reset", {"at": 20}),
+        ("lie_length", {"delta": 50}),
+    ],
+)
+def test_trouble_with_a_status_call_is_retried(hook, emulator, way, kind, params):
+    emulator.control.configure_bot(BOT, too_soon_seconds=0)
+    started = hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", kind, **params)
+    assert ask(hook, way).identity == started.identity
+    assert len(emulator.control.requests(BOT, call="status")) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("http", {"status": 503}),
+        ("drop", {"at": "before_headers"}),
+        ("drop", {"at": 20}),
+        ("http", {"status": 429}),
+    ],
+)
+def test_trouble_with_a_start_is_retried(hook, emulator, kind, params):
+    emulator.control.add_fault(BOT, "start", kind, **params)
+    assert hook.start_export(BOT).request_id
+    assert len(emulator.control.requests(BOT, call="start")) == 2
+
+
+def test_a_start_whose_answer_cannot_be_read_is_not_repeated(hook, emulator):
+    emulator.control.add_fault(BOT, "start", "html")
+    with pytest.raises(KoreAIRequestError, match="not a JSON object") as caught:
+        hook.start_export(BOT)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert len(emulator.control.requests(BOT, call="start")) == 1
+
+
+@both_clients
+def test_a_401_ends_it_after_one_request_and_names_connection_message_and_causes(hook, emulator, way):
+    emulator.control.configure_bot(BOT, linked=False)
+    with pytest.raises(KoreAIAuthError, match="Invalid SDK credentials") as caught:
+        ask(hook, way)
+    text = str(caught.value)
+    for part in ("koreai_default", "4002", "Client Secret", "scope", "linked", "clock"):
+        assert part in text
+    assert isinstance(caught.value, AirflowFailException)
+    assert len(emulator.control.requests(BOT)) == 1
+
+
+@both_clients
+@pytest.mark.parametrize("status", [400, 404, 405, 410, 422])
+def test_another_4xx_ends_it_after_one_request(hook, emulator, way, status):
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "http", status=status, msg="No such thing")
+    with pytest.raises(KoreAIRefusedError, match="No such thing"):
+        ask(hook, way)
+    assert len(emulator.control.requests(BOT, call="status")) == 1
+
+
+@both_clients
+def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(hook, emulator, way):
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "redirect", location=f"{emulator.base_url}/elsewhere", times=-1)
+    with pytest.raises(KoreAIRequestError, match="without redirects"):
+        ask(hook, way)
+    assert not emulator.control.requests(call="other")
+
+
+@both_clients
+def test_retries_end_after_the_tries_that_were_set(koreai_conn, emulator, way):
+    hook = KoreAIHook(max_tries=3, max_retry_wait=0.01)
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "http", status=503, msg="Down", times=-1)
+    with pytest.raises(KoreAIServerError, match="503.*Down"):
+        ask(hook, way)
+    assert len(emulator.control.requests(BOT, call="status")) == 3
+
+
+@both_clients
+def test_a_retry_that_would_come_too_late_is_not_waited_for(koreai_conn, emulator, way):
+    hook = KoreAIHook(max_retry_seconds=30)
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "http", status=429, headers={"Retry-After": "3600"}, times=-1)
+    with pytest.raises(KoreAIRateLimitError) as caught:
+        ask(hook, way)
+    assert caught.value.retry_after == 3600
+    assert len(emulator.control.requests(BOT, call="status")) == 1
+
+
+@both_clients
+def test_nobody_listening_is_a_server_error_that_names_host_and_connection(monkeypatch, way):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        connection = {"conn_type": "koreai", "host": host, "login": "cs", "password": "x" * 64}
+        monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", json.dumps(connection))
+        with pytest.raises(KoreAIServerError, match="koreai_default") as caught:
+            ask(KoreAIHook(max_tries=2, max_retry_wait=0.01), way)
+    assert host in str(caught.value)
+
+
+@both_clients
+def test_an_answer_that_drips_is_given_up_in_bounded_time(monkeypatch, emulator, way):
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", emulator.connection_json(timeout=0.4))
+    hook = KoreAIHook(max_tries=1)
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "drip", bytes_per_second=20, times=-1)
+    with pytest.raises(KoreAIServerError, match="too slowly"):
+        ask(hook, way)
+
+
+@both_clients
+def test_a_silent_server_is_given_up_after_the_connections_timeout(monkeypatch, emulator, way):
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", emulator.connection_json(timeout=0.3))
+    hook = KoreAIHook(max_tries=1)
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "stall", at=0, seconds=20)
+    with pytest.raises(KoreAIServerError, match="Timeout|too slowly"):
+        ask(hook, way)
+
+
+@both_clients
+def test_the_exception_leads_to_no_token(hook, emulator, way):
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "drop", at="before_headers", times=-1)
+    hook.max_tries = 1
+    with pytest.raises(KoreAIServerError) as caught:
+        ask(hook, way)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@both_clients
+def test_a_connection_of_another_type_is_refused(monkeypatch, way):
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", '{"conn_type": "http", "host": "example.com"}')
+    with pytest.raises(KoreAIConfigurationError, match=r"'koreai_default'.*'http'.*'koreai'"):
+        ask(KoreAIHook(), way)
+
+
+@both_clients
+def test_an_incomplete_connection_is_refused_with_all_that_is_missing(monkeypatch, way):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_KOREAI_DEFAULT", '{"conn_type": "koreai", "extra": {"algorithm": "none"}}'
+    )
+    with pytest.raises(KoreAIConfigurationError, match=r"login.*password.*algorithm"):
+        ask(KoreAIHook(), way)
+
+
+@both_clients
+def test_a_ca_bundle_without_certificates_is_refused(monkeypatch, tmp_path, emulator, way):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("not a certificate")
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", emulator.connection_json(ca_bundle=str(bundle)))
+    with pytest.raises(KoreAIConfigurationError, match=r"ca_bundle"):
+        ask(KoreAIHook(max_tries=1), way)
+
+
+def test_the_connections_uri_form_works(monkeypatch, emulator):
+    host = emulator.base_url.removeprefix("http://")
+    uri = f"koreai://{emulator.client_id}:{emulator.client_secret}@{host}/http"
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", uri)
+    assert KoreAIHook().start_export(BOT).request_id
+
+
+def test_waits_on_one_event_loop_share_their_connections_and_close_them(koreai_conn, emulator):
+    from airflow_provider_koreai import async_transport
+
+    emulator.control.configure_bot(BOT, too_soon_seconds=0)
+    KoreAIHook().start_export(BOT)
+
+    async def main() -> list[object]:
+        hooks = [KoreAIHook() for _ in range(20)]
+        async with hooks[0].aopen():
+            await asyncio.gather(*(hook.aget_export(BOT) for hook in hooks))
+            clients = list(async_transport._shared[asyncio.get_running_loop()].values())
+        return [*clients, async_transport._shared[asyncio.get_running_loop()]]
+
+    client, left = asyncio.run(main())
+    assert left == {}
+    assert all(one.is_closed for one in client._clients)
+
+
+def test_the_test_button_says_that_the_connection_works(hook, emulator):
+    hook.start_export(BOT)
+    emulator.control.configure_bot(BOT, too_soon_seconds=0)
+    works, message = hook.test_connection()
+    assert works
+    assert BOT in message
+
+
+def test_the_test_button_takes_a_bot_without_exports_for_a_good_sign(hook):
+    works, message = hook.test_connection()
+    assert works
+    assert "accepted the credentials" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"password": "wrong-secret-wrong-secret-wrong-secret"}, "Invalid SDK credentials"),
+        ({"host": "http://127.0.0.1:9"}, "no answer from http://127.0.0.1:9"),
+        ({"login": ""}, "login is empty"),
+        ({"extra": {}}, "bot_id"),
+    ],
+)
+def test_the_test_button_says_what_is_wrong(monkeypatch, emulator, change, message):
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", json.dumps({**emulator.connection(), **change}))
+    works, said = KoreAIHook().test_connection()
+    assert not works
+    assert message in said
+    assert "wrong-secret" not in said
+
+
+def test_the_test_button_tells_a_missing_scope(hook, emulator):
+    emulator.control.configure_bot(BOT, scope=False)
+    works, said = hook.test_connection()
+    assert not works
+    assert "scope" in said

@@ -1,0 +1,380 @@
+"""The sensor, the trigger and the one-task form, over real HTTP: the same outcomes in every way of waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from datetime import timedelta
+
+import pytest
+import requests
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_koreai import polling
+from airflow_provider_koreai.exceptions import (
+    KoreAIAuthError,
+    KoreAIConfigurationError,
+    KoreAIExportFailedError,
+    KoreAIExportSupersededError,
+    KoreAIExportTimeoutError,
+    KoreAIRefusedError,
+)
+from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.operators.koreai import KoreAIExportUtterancesOperator
+from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
+from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
+
+from .running import FakeTaskStateStore, first_event, new_context, run_task
+
+BOT = "st-demo-travel"
+SENSOR_MODES = ("poke", "deferrable")
+ONE_TASK_MODES = ("one task", "one task, deferrable")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, emulator, koreai_conn):
+    """Pauses of a few milliseconds, and an emulator that allows as many calls."""
+    monkeypatch.setattr(polling, "SHORTEST", 0.02)
+    emulator.control.configure_bot(
+        BOT, seconds=0.2, too_soon_seconds=0.02, status_per_minute=10**6, status_per_hour=10**6
+    )
+
+
+def sensor(mode: str, **more) -> KoreAIExportStatusSensor:
+    arguments = {"timeout": 20, "poke_interval": 0.02, **more}
+    return KoreAIExportStatusSensor(task_id="wait", bot_id=BOT, deferrable=mode == "deferrable", **arguments)
+
+
+def wait_for(mode: str, started, **more):
+    return run_task(sensor(mode, **started.identity.as_dict(), **more))
+
+
+def one_task(mode: str, **more) -> KoreAIExportUtterancesOperator:
+    arguments = {"timeout": 20, **more}
+    return KoreAIExportUtterancesOperator(
+        task_id="export", bot_id=BOT, wait_for_completion=True, deferrable="deferrable" in mode, **arguments
+    )
+
+
+sensor_modes = pytest.mark.parametrize("mode", SENSOR_MODES)
+one_task_modes = pytest.mark.parametrize("mode", ONE_TASK_MODES)
+
+
+@sensor_modes
+def test_the_sensor_returns_the_export_that_it_waited_for(mode):
+    started = KoreAIHook().start_export(BOT)
+    assert wait_for(mode, started) == started.identity.as_dict()
+
+
+@sensor_modes
+def test_without_a_request_id_the_sensor_waits_for_the_latest_export(mode):
+    started = KoreAIHook().start_export(BOT, file_type="json")
+    assert run_task(sensor(mode, request_id="", requested_time="")) == started.identity.as_dict()
+
+
+@sensor_modes
+def test_an_older_platform_without_requested_time_is_waited_for(mode, emulator):
+    emulator.control.configure_bot(BOT, legacy=True)
+    started = KoreAIHook().start_export(BOT)
+    assert started.requested_time is None
+    assert wait_for(mode, started) == {
+        "request_id": started.request_id,
+        "requested_time": "",
+        "file_type": "csv",
+    }
+
+
+@sensor_modes
+def test_a_status_whose_time_is_a_little_off_is_ours(mode, emulator):
+    emulator.control.configure_bot(BOT, requested_time_offset_ms=700)
+    started = KoreAIHook().start_export(BOT)
+    assert wait_for(mode, started)["request_id"] == started.request_id
+
+
+@sensor_modes
+def test_statuses_in_lower_case_are_understood(mode, emulator):
+    emulator.control.configure_bot(BOT, lower_case=True)
+    assert wait_for(mode, KoreAIHook().start_export(BOT))["file_type"] == "csv"
+
+
+@sensor_modes
+def test_a_failed_export_fails_the_sensor_for_good_with_its_logs(mode, emulator):
+    emulator.control.configure_bot(BOT, fail_with=["Intent model is broken"])
+    started = KoreAIHook().start_export(BOT)
+    with pytest.raises(KoreAIExportFailedError, match="Intent model is broken") as caught:
+        wait_for(mode, started)
+    assert isinstance(caught.value, AirflowFailException)
+    assert caught.value.status_logs == ("Intent model is broken",)
+
+
+@one_task_modes
+def test_a_failed_export_of_the_one_task_form_may_be_retried(mode, emulator):
+    emulator.control.configure_bot(BOT, fail_with=["Intent model is broken"])
+    with pytest.raises(KoreAIExportFailedError, match="Intent model is broken") as caught:
+        run_task(one_task(mode))
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+@sensor_modes
+def test_a_superseded_export_fails_the_sensor_for_good_with_both_times(mode):
+    ours, newer = KoreAIHook().start_export(BOT), None
+    newer = KoreAIHook().start_export(BOT, file_type="json")
+    with pytest.raises(KoreAIExportSupersededError) as caught:
+        wait_for(mode, ours)
+    assert isinstance(caught.value, AirflowFailException)
+    assert ours.requested_time in str(caught.value)
+    assert newer.requested_time in str(caught.value)
+
+
+@sensor_modes
+def test_a_newer_export_is_followed_when_that_is_asked_for(mode, emulator):
+    # Beyond the tolerance, within which two starts cannot be told apart.
+    emulator.control.configure_bot(BOT, requested_time_offset_ms=5000)
+    ours = KoreAIHook().start_export(BOT)
+    result = wait_for(mode, ours, on_superseded="follow")
+    assert result["request_id"] == ours.request_id
+    assert result["requested_time"] > ours.requested_time
+
+
+@sensor_modes
+def test_a_newer_export_of_another_file_type_cannot_be_followed(mode):
+    ours = KoreAIHook().start_export(BOT)
+    KoreAIHook().start_export(BOT, file_type="json")
+    with pytest.raises(KoreAIExportSupersededError, match="cannot be followed"):
+        wait_for(mode, ours, on_superseded="follow")
+
+
+@sensor_modes
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("http", {"status": 500}),
+        ("http", {"status": 503}),
+        ("http", {"status": 429, "headers": {"Retry-After": "0"}}),
+        ("html", {}),
+        ("truncated_json", {}),
+        ("drop", {"at": "before_headers"}),
+        ("reset", {"at": 10}),
+    ],
+)
+def test_trouble_with_the_status_call_does_not_end_the_wait(mode, emulator, kind, params):
+    started = KoreAIHook().start_export(BOT)
+    emulator.control.add_fault(BOT, "status", kind, times=3, **params)
+    assert wait_for(mode, started) == started.identity.as_dict()
+
+
+@sensor_modes
+def test_a_401_in_mid_wait_ends_it_at_once(mode, emulator):
+    started = KoreAIHook().start_export(BOT)
+    emulator.control.configure_bot(BOT, linked=False)
+    before = len(emulator.control.requests(BOT, call="status"))
+    with pytest.raises(KoreAIAuthError, match="koreai_default"):
+        wait_for(mode, started)
+    assert len(emulator.control.requests(BOT, call="status")) == before + 1
+
+
+@sensor_modes
+def test_another_4xx_in_mid_wait_ends_it_at_once(mode, emulator):
+    started = KoreAIHook().start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "http", status=410, msg="Gone")
+    with pytest.raises(KoreAIRefusedError, match="Gone"):
+        wait_for(mode, started)
+
+
+@sensor_modes
+def test_an_export_that_takes_too_long_is_a_sensor_timeout(mode, emulator):
+    emulator.control.configure_bot(BOT, seconds=3600)
+    started = KoreAIHook().start_export(BOT)
+    with pytest.raises(AirflowSensorTimeout):
+        wait_for(mode, started, timeout=0.3)
+
+
+@sensor_modes
+def test_trouble_until_the_timeout_is_a_sensor_timeout(mode, emulator):
+    started = KoreAIHook().start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "http", status=503, times=-1)
+    with pytest.raises(AirflowSensorTimeout):
+        wait_for(mode, started, timeout=0.3)
+
+
+@sensor_modes
+@pytest.mark.parametrize("how", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("why", ["failed", "refused", "configuration"])
+def test_soft_fail_and_never_fail_skip(mode, emulator, how, why):
+    started = KoreAIHook().start_export(BOT)
+    more = {how: True}
+    if why == "failed":
+        emulator.control.configure_bot(BOT, fail_with=["Broken"])
+    elif why == "refused":
+        emulator.control.configure_bot(BOT, linked=False)
+    else:
+        more["on_superseded"] = "ignore"
+    with pytest.raises(AirflowSkipException):
+        wait_for(mode, started, **more)
+
+
+@sensor_modes
+def test_soft_fail_skips_past_the_timeout(mode, emulator):
+    emulator.control.configure_bot(BOT, seconds=3600)
+    started = KoreAIHook().start_export(BOT)
+    with pytest.raises(AirflowSkipException):
+        wait_for(mode, started, timeout=0.3, soft_fail=True)
+
+
+@sensor_modes
+def test_a_wrong_on_superseded_names_the_accepted_values(mode):
+    started = KoreAIHook().start_export(BOT)
+    with pytest.raises(KoreAIConfigurationError, match=r"on_superseded='ignore'.*fail, follow"):
+        wait_for(mode, started, on_superseded="ignore")
+
+
+def test_execution_timeout_ends_a_deferred_wait_as_a_task_timeout(emulator):
+    emulator.control.configure_bot(BOT, seconds=3600)
+    started = KoreAIHook().start_export(BOT)
+    with pytest.raises(AirflowTaskTimeout):
+        wait_for("deferrable", started, execution_timeout=timedelta(seconds=0.3))
+
+
+@one_task_modes
+def test_the_one_task_form_returns_the_request_id_and_pushes_the_rest(mode, emulator):
+    context = new_context()
+    request_id = run_task(one_task(mode), context)
+    export = KoreAIHook().get_export(BOT)
+    assert request_id == export.request_id
+    assert context["ti"].xcoms == {"requested_time": export.requested_time, "file_type": "csv"}
+
+
+@one_task_modes
+def test_the_one_task_form_is_superseded_by_a_newer_export_but_may_be_retried(mode, emulator):
+    emulator.control.configure_bot(BOT, requested_time_offset_ms=5000)
+    with pytest.raises(KoreAIExportSupersededError) as caught:
+        run_task(one_task(mode))
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+@one_task_modes
+def test_the_one_task_form_has_a_timeout_of_its_own(mode, emulator):
+    emulator.control.configure_bot(BOT, seconds=3600)
+    with pytest.raises(KoreAIExportTimeoutError, match=r"within 0\.3 seconds"):
+        run_task(one_task(mode, timeout=0.3))
+
+
+def test_execution_timeout_ends_the_deferred_one_task_form_as_a_task_timeout(emulator):
+    emulator.control.configure_bot(BOT, seconds=3600)
+    with pytest.raises(AirflowTaskTimeout):
+        run_task(one_task("one task, deferrable", execution_timeout=timedelta(seconds=0.3)))
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "soon", True])
+def test_a_timeout_that_is_none_is_refused_before_anything_is_started(emulator, timeout):
+    with pytest.raises(KoreAIConfigurationError, match="timeout"):
+        run_task(one_task("one task", timeout=timeout))
+    assert emulator.control.requests(BOT) == []
+
+
+def test_an_export_that_is_not_waited_for_pushes_strings_only(emulator):
+    emulator.control.configure_bot(BOT, legacy=True)
+    context = new_context()
+    request_id = run_task(KoreAIExportUtterancesOperator(task_id="export", bot_id=BOT), context)
+    assert isinstance(request_id, str)
+    assert context["ti"].xcoms == {"requested_time": "", "file_type": "csv"}
+
+
+def test_a_deferred_wait_keeps_its_deadline_and_holds_no_secret(emulator):
+    started = KoreAIHook().start_export(BOT)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor("deferrable", **started.identity.as_dict(), timeout=100).execute(new_context())
+    row = deferred.value.trigger.serialize()
+    again = KoreAIExportStatusTrigger(**json.loads(json.dumps(row[1])))
+    assert again.serialize() == row
+    assert abs(again.deadline - (time.time() + 100)) < 30
+    assert emulator.client_secret not in json.dumps(row)
+
+
+def test_a_trigger_past_its_deadline_asks_once_more_before_it_gives_up():
+    started = KoreAIHook().start_export(BOT)
+    run_task(sensor("poke"))
+    late = KoreAIExportStatusTrigger(
+        bot_id=BOT, **started.identity.as_dict(), deadline=time.time() - 60, timeout=1
+    )
+    assert asyncio.run(first_event(late)).payload["status"] == "success"
+
+
+def test_a_hundred_waits_never_block_the_event_loop(monkeypatch, emulator):
+    started = KoreAIHook().start_export(BOT)
+    emulator.control.configure_bot(BOT, seconds=1)
+    busy: list[float] = []
+    blocked: list[str] = []
+    run_callback = asyncio.events.Handle._run
+
+    def measured(handle) -> None:
+        # The loop thread's own CPU time: what others do on this machine does not count.
+        before = time.thread_time()
+        run_callback(handle)
+        busy.append(time.thread_time() - before)
+
+    def guarded(name, call):
+        def guard(*args, **kwargs):
+            if asyncio._get_running_loop() is not None:
+                blocked.append(name)
+            return call(*args, **kwargs)
+
+        return guard
+
+    async def main() -> list:
+        triggers = [
+            KoreAIExportStatusTrigger(bot_id=BOT, **started.identity.as_dict(), deadline=time.time() + 60)
+            for _ in range(100)
+        ]
+        return await asyncio.gather(*(first_event(trigger) for trigger in triggers))
+
+    # The libraries' first import is not the loop's: a triggerer has them loaded.
+    asyncio.run(KoreAIHook().aget_export(BOT))
+    monkeypatch.setattr(asyncio.events.Handle, "_run", measured)
+    monkeypatch.setattr(time, "sleep", guarded("time.sleep", time.sleep))
+    monkeypatch.setattr(socket, "create_connection", guarded("create_connection", socket.create_connection))
+    monkeypatch.setattr(requests.Session, "send", guarded("requests", requests.Session.send))
+    events = asyncio.run(main())
+    assert [event.payload["status"] for event in events] == ["success"] * 100
+    assert blocked == []
+    assert max(busy) < 0.1
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_a_worker_that_dies_while_it_waits_does_not_start_a_second_export(emulator):
+    context = new_context(task_state_store=FakeTaskStateStore())
+    task = one_task("one task")
+    ask = task.hook.get_export
+    task.hook.get_export = _die
+    with pytest.raises(KeyboardInterrupt):
+        run_task(task, context)
+    task.hook.get_export = ask
+    second = new_context(task_state_store=context["task_state_store"])
+    request_id = run_task(task, second)
+    assert len(emulator.control.requests(BOT, call="start")) == 1
+    assert request_id == KoreAIHook().get_export(BOT).request_id
+    assert set(second["ti"].xcoms) == {"requested_time", "file_type"}
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_an_earlier_trys_export_that_failed_is_started_anew(emulator):
+    emulator.control.configure_bot(BOT, fail_with=["Broken"])
+    context = new_context(task_state_store=FakeTaskStateStore())
+    with pytest.raises(KoreAIExportFailedError):
+        run_task(one_task("one task"), context)
+    emulator.control.configure_bot(BOT, fail_with=None)
+    run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
+    assert len(emulator.control.requests(BOT, call="start")) == 2
+
+
+def _die(*_, **__):
+    raise KeyboardInterrupt

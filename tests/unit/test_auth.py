@@ -1,0 +1,740 @@
+"""From a connection's fields to a signed token, and what is said of fields that are wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import Connection
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_koreai import auth
+from airflow_provider_koreai.auth import (
+    ALGORITHMS,
+    EXTRA_FIELDS,
+    JWE_ALGORITHMS,
+    JWE_ENCRYPTIONS,
+    ConnectionSettings,
+    TokenSigner,
+    is_loopback,
+    settings_from_connection,
+)
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError
+
+CONN = "koreai_prod"
+CLIENT_ID = "cs-0a1b2c3d"
+# As long as HS512's hash, so that only the tests of short secrets are about short secrets.
+SECRET = "s3cr3t-" * 10
+AUDIENCE = "https://idproxy.kore.ai/authorize"
+
+
+def settings_of(extra=None, **fields) -> ConnectionSettings:
+    return settings_from_connection(
+        CONN, **{"host": None, "login": CLIENT_ID, "password": SECRET, "extra": extra, **fields}
+    )
+
+
+def wrong(extra=None, **fields) -> str:
+    """The text of the error that these settings get, be it when they are read or when the signer is built."""
+    with pytest.raises(KoreAIConfigurationError) as caught:
+        TokenSigner(settings_of(extra, **fields)).sign()
+    return str(caught.value)
+
+
+def base_url(host=None, **fields) -> str:
+    return settings_of(host=host, **fields).base_url
+
+
+def attempt(call) -> tuple[Any, KoreAIConfigurationError | None]:
+    try:
+        return call(), None
+    except KoreAIConfigurationError as error:
+        return None, error
+
+
+def decode(token: str, key, algorithm: str, **options) -> dict:
+    import jwt
+
+    return jwt.decode(token, key, algorithms=[algorithm], audience=AUDIENCE, **options)
+
+
+def pem_of(key, *, style: str = "PKCS8", password: bytes | None = None) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        getattr(serialization.PrivateFormat, style),
+        serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption(),
+    ).decode()
+
+
+def public_pem_of(key) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    return (
+        key.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
+
+
+@pytest.fixture(scope="module")
+def rsa_key():
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(scope="module")
+def platform_key():
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(scope="module")
+def platform_jwk(platform_key) -> dict:
+    import jwt
+
+    jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(platform_key.public_key()))
+    return {"kty": "RSA", "n": jwk["n"], "e": jwk["e"], "kid": "platform-key-1"}
+
+
+class TestHost:
+    @pytest.mark.parametrize(
+        ("fields", "url"),
+        [
+            ({"host": None}, "https://bots.kore.ai"),
+            ({"host": ""}, "https://bots.kore.ai"),
+            ({"host": "  "}, "https://bots.kore.ai"),
+            ({"host": "platform.kore.ai"}, "https://platform.kore.ai"),
+            ({"host": "platform.kore.ai/"}, "https://platform.kore.ai"),
+            ({"host": " platform.kore.ai "}, "https://platform.kore.ai"),
+            ({"host": "Platform.Kore.ai"}, "https://platform.kore.ai"),
+            ({"host": "https://platform.kore.ai"}, "https://platform.kore.ai"),
+            ({"host": "https://platform.kore.ai/"}, "https://platform.kore.ai"),
+            ({"host": "HTTPS://platform.kore.ai"}, "https://platform.kore.ai"),
+            ({"host": "http://kore.test"}, "http://kore.test"),
+            ({"host": "kore.test:8443"}, "https://kore.test:8443"),
+            ({"host": "https://kore.test:8443/"}, "https://kore.test:8443"),
+            ({"host": "kore.test", "port": 8443}, "https://kore.test:8443"),
+            ({"host": "https://kore.test", "port": 8443}, "https://kore.test:8443"),
+            ({"host": "kore.test:8443", "port": 8443}, "https://kore.test:8443"),
+            ({"host": None, "port": 8443}, "https://bots.kore.ai:8443"),
+            ({"host": "kore.test", "schema": "http"}, "http://kore.test"),
+            ({"host": "kore.test", "schema": "https"}, "https://kore.test"),
+            ({"host": "kore.test", "schema": "HTTP"}, "http://kore.test"),
+            ({"host": "kore.test", "schema": "https://"}, "https://kore.test"),
+            ({"host": "kore.test", "schema": ""}, "https://kore.test"),
+            ({"host": "http://kore.test", "schema": "http"}, "http://kore.test"),
+            ({"host": "kore.test", "schema": "http", "port": 8080}, "http://kore.test:8080"),
+            ({"host": "localhost", "schema": "http", "port": 8080}, "http://localhost:8080"),
+            ({"host": "127.0.0.1:8080"}, "https://127.0.0.1:8080"),
+            ({"host": "::1"}, "https://[::1]"),
+            ({"host": "[::1]"}, "https://[::1]"),
+            ({"host": "[::1]:8080"}, "https://[::1]:8080"),
+            ({"host": "::1", "port": 8080, "schema": "http"}, "http://[::1]:8080"),
+            ({"host": "http://[2001:db8::1]:8080/"}, "http://[2001:db8::1]:8080"),
+        ],
+        ids=str,
+    )
+    def test_every_form_of_a_host_is_understood(self, fields, url):
+        assert base_url(**fields) == url
+
+    @pytest.mark.parametrize(
+        ("uri", "url"),
+        [
+            ("koreai://id:secret@platform.kore.ai", "https://platform.kore.ai"),
+            ("koreai://id:secret@platform.kore.ai:8443", "https://platform.kore.ai:8443"),
+            ("koreai://id:secret@localhost:8080/http", "http://localhost:8080"),
+            ("koreai://http://id:secret@localhost:8080", "http://localhost:8080"),
+            ("koreai://https://id:secret@platform.kore.ai", "https://platform.kore.ai"),
+            ("koreai://id:secret@http%3A%2F%2Flocalhost%3A8080", "http://localhost:8080"),
+            ("koreai://id:secret@", "https://bots.kore.ai"),
+        ],
+    )
+    def test_the_uri_form_of_a_connection_is_understood(self, uri, url):
+        from_uri = getattr(Connection, "from_uri", None)
+        conn = from_uri(uri, conn_id=CONN) if from_uri else Connection(conn_id=CONN, uri=uri)
+        settings = settings_from_connection(
+            CONN,
+            host=conn.host,
+            login=conn.login,
+            password=conn.password,
+            schema=conn.schema,
+            port=conn.port,
+            extra=conn.extra_dejson,
+        )
+        assert (settings.base_url, settings.client_id, settings.secret) == (url, "id", "secret")
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "https://bots.kore.ai/api",
+            "bots.kore.ai/api/public",
+            "https://bots.kore.ai/?x=1",
+            "https://bots.kore.ai?x=1",
+            "https://bots.kore.ai?",
+            "https://bots.kore.ai/#top",
+            "https:/bots.kore.ai",
+            "/bots.kore.ai",
+        ],
+    )
+    def test_a_path_or_a_query_is_refused(self, host):
+        text = wrong(host=host)
+        assert "host is" in text
+        assert "path or a query" in text
+        assert "https://bots.kore.ai" in text
+
+    def test_a_query_is_not_repeated(self):
+        assert "t0ken" not in wrong(host="https://bots.kore.ai/?key=t0ken")
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "user:passw0rd@bots.kore.ai",
+            "https://user:passw0rd@bots.kore.ai",
+            "https://passw0rd@bots.kore.ai",
+            "https://user:passw0rd@bots.kore.ai/path?x=1",
+            "ftp://user:passw0rd@bots.kore.ai",
+            "user:passw0rd@bots.kore.ai:8443",
+            "https://user:passw0rd@bots.kore.ai:8443",
+            "https://user:passw0rd@bots.kore.ai:port",
+            "user:more:passw0rd@bots.kore.ai",
+            "https://user:passw0rd[@bots.kore.ai",
+            "https://user:passw0rd@[::1",
+        ],
+    )
+    def test_user_info_is_refused_and_not_repeated(self, host):
+        text = wrong(host=host)
+        assert "passw0rd" not in text
+        assert "host holds a user name or password; enter them as Login and Password" in text
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("https://", "bots kore ai", "bots.kore.ai:port", "bots.kore.ai:99999", "https://[::1", "[x]"),
+            *("a\\b", "bücher.example", "1:2:3:x", "bots.kore.ai,platform.kore.ai", "{{ host }}"),
+        ],
+    )
+    def test_what_is_no_host_is_refused(self, host):
+        assert "host is" in wrong(host=host)
+
+    @pytest.mark.parametrize("host", ["ftp://bots.kore.ai", "file://bots.kore.ai", "ws://bots.kore.ai"])
+    def test_another_scheme_is_refused(self, host):
+        text = wrong(host=host)
+        assert "host is" in text
+        assert "https://<host>" in text
+
+    @pytest.mark.parametrize("schema", ["ftp", "koreai", "public"])
+    def test_another_schema_is_refused(self, schema):
+        text = wrong(host="bots.kore.ai", schema=schema)
+        assert f"schema '{schema}'" in text
+        assert "http or https" in text
+
+    def test_a_schema_that_contradicts_the_url_is_refused(self):
+        assert "schema is 'http'" in wrong(host="https://kore.test", schema="http")
+
+    def test_a_port_that_contradicts_the_host_is_refused(self):
+        text = wrong(host="kore.test:1234", port=5678)
+        assert "1234" in text
+        assert "5678" in text
+
+    @pytest.mark.parametrize("port", [-1, 65536, 99999])
+    def test_a_port_that_does_not_exist_is_refused(self, port):
+        assert "port" in wrong(host="kore.test", port=port)
+
+    @given(st.text() | st.from_regex(r"(https?://)?[\w.:@\[\]/?#%-]{0,30}"), st.none() | st.text(max_size=8))
+    def test_any_host_is_a_base_url_or_an_error_of_ours(self, host, schema):
+        url, error = attempt(lambda: base_url(host, schema=schema))
+        if url is None:
+            assert "host" in str(error)
+            return
+        scheme, _, rest = url.partition("://")
+        assert scheme in ("http", "https")
+        assert rest
+        assert not set(rest) & set("/?#@\\ \t\r\n")
+
+
+class TestWhereTokensGo:
+    @pytest.mark.parametrize(
+        ("host", "is_loop"),
+        [
+            *((host, True) for host in ("localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "::1")),
+            *((host, False) for host in ("kore.test", "10.0.0.1", "localhost.example.com", "")),
+        ],
+    )
+    def test_what_means_this_machine(self, host, is_loop):
+        assert is_loopback(host) is is_loop
+
+    @pytest.mark.parametrize(
+        ("host", "in_the_clear"),
+        [
+            ("http://kore.test", True),
+            ("http://10.0.0.1:8080", True),
+            ("http://[2001:db8::1]:8080", True),
+            ("http://localhost:8080", False),
+            ("http://127.0.0.1", False),
+            ("http://[::1]:8080", False),
+            ("https://kore.test", False),
+        ],
+    )
+    def test_plain_http_to_another_machine_is_known_as_such(self, host, in_the_clear):
+        assert settings_of(host=host).is_plain_http_to_elsewhere is in_the_clear
+
+    @pytest.mark.parametrize(
+        ("host", "name"), [("kore.test:8443", "kore.test"), ("[::1]:80", "::1"), (None, "bots.kore.ai")]
+    )
+    def test_the_host_name_has_no_port(self, host, name):
+        assert settings_of(host=host).host == name
+
+
+class TestExtra:
+    def test_the_defaults(self):
+        assert settings_of() == ConnectionSettings(
+            conn_id=CONN,
+            base_url="https://bots.kore.ai",
+            client_id=CLIENT_ID,
+            secret=SECRET,
+            algorithm="HS256",
+            subject="airflow-provider-koreai",
+            audience=AUDIENCE,
+            token_ttl=1800,
+            jwe_public_key=None,
+            jwe_alg="RSA-OAEP",
+            jwe_enc="A128CBC-HS256",
+            ca_bundle=None,
+            timeout=30.0,
+            download_hosts=(),
+            bot_id=None,
+        )
+
+    @pytest.mark.parametrize("name", EXTRA_FIELDS)
+    @pytest.mark.parametrize("empty", [None, "", "  "])
+    def test_an_empty_field_is_its_default(self, name, empty):
+        assert settings_of({name: empty}) == settings_of()
+
+    @pytest.mark.parametrize(
+        ("name", "value", "read"),
+        [
+            ("algorithm", "RS512", "RS512"),
+            ("algorithm", "hs512", "HS512"),
+            ("subject", " me ", "me"),
+            ("audience", "https://idproxy.example", "https://idproxy.example"),
+            ("token_ttl", 60, 60),
+            ("token_ttl", "60", 60),
+            ("token_ttl", 1, 1),
+            ("token_ttl", 3600, 3600),
+            ("token_ttl", 60.0, 60),
+            ("jwe_alg", "rsa1_5", "RSA1_5"),
+            ("jwe_enc", "a256gcm", "A256GCM"),
+            ("timeout", "2.5", 2.5),
+            ("timeout", 3600, 3600),
+            ("ca_bundle", __file__, __file__),
+            ("download_hosts", "files.example.com", ("files.example.com",)),
+            ("download_hosts", "A.example, b.example c.example", ("a.example", "b.example", "c.example")),
+            ("download_hosts", ["*.example.com", "h:8443"], ("*.example.com", "h:8443")),
+            ("bot_id", "st-1", "st-1"),
+        ],
+    )
+    def test_a_field_is_read(self, name, value, read):
+        assert getattr(settings_of({name: value}), name) == read
+
+    def test_a_jwk_is_read_from_json_and_from_an_object_alike(self, platform_jwk):
+        as_text = settings_of({"jwe_public_key": json.dumps(platform_jwk)})
+        assert as_text.jwe_public_key == settings_of({"jwe_public_key": platform_jwk}).jwe_public_key
+
+    def test_unknown_fields_are_ignored(self):
+        assert settings_of({"novelty": [1], "extra__koreai__x": ""}) == settings_of()
+
+
+WRONG_FIELDS = [
+    # (extra, fields, the field that is named, what the text says is accepted)
+    ({}, {"login": None}, "login", "Client ID"),
+    ({}, {"login": "  "}, "login", "Client ID"),
+    ({}, {"password": None}, "password", "Client Secret"),
+    ({}, {"password": " \n"}, "password", "Client Secret"),
+    ({}, {"host": "https://bots.kore.ai/path"}, "host", "https://bots.kore.ai"),
+    ({}, {"host": "ftp://bots.kore.ai"}, "host", "https://"),
+    ({}, {"schema": "ftp"}, "schema", "http or https"),
+    *(
+        ({"algorithm": value}, {}, "algorithm", "HS256, HS512, RS256, RS512")
+        for value in ("HS384", "none", "ES256", 256, ["HS256"], True)
+    ),
+    *(
+        ({"token_ttl": value}, {}, "token_ttl", "1 to 3600")
+        for value in (0, -1, 3601, 1.5, "an hour", "nan", "inf", True, [], 10**400)
+    ),
+    *(
+        ({"timeout": value}, {}, "timeout", "above 0 and at most 3600")
+        for value in (0, -1, 3601, "soon", "nan", "inf", False, {}, 10**400)
+    ),
+    *(({"jwe_alg": value}, {}, "jwe_alg", "RSA-OAEP, RSA1_5") for value in ("RSA-OAEP-256", "dir", 5)),
+    *(
+        ({"jwe_enc": value}, {}, "jwe_enc", "A128CBC-HS256, A128GCM, A256GCM")
+        for value in ("A256CBC-HS512", "A192GCM", 5)
+    ),
+    *(
+        ({"jwe_public_key": value}, {}, "jwe_public_key", "JWK")
+        for value in ("not json", "[]", 5, {"kty": "EC"}, {"kty": "RSA", "e": "AQAB"}, "[" * 100_000)
+    ),
+    ({"ca_bundle": "/no/such/ca.pem"}, {}, "ca_bundle", "PEM file"),
+    ({"ca_bundle": 5}, {}, "ca_bundle", "string"),
+    *(
+        ({"download_hosts": value}, {}, "download_hosts", "host names")
+        for value in ("https://files.example.com", "a/b", 5, [5], {"a": 1}, "*", "*.*", "-", "a_b@c")
+    ),
+    *(({name: 5}, {}, name, "string") for name in ("subject", "audience", "bot_id")),
+]
+
+
+class TestWhatIsSaidOfWrongFields:
+    @pytest.mark.parametrize(
+        ("extra", "fields", "named", "accepted"), WRONG_FIELDS, ids=lambda value: repr(value)[:40]
+    )
+    def test_the_error_names_connection_field_and_accepted_values(self, extra, fields, named, accepted):
+        text = wrong(extra, **fields)
+        assert f"Connection {CONN!r}" in text
+        assert named in text
+        assert accepted in text
+
+    @pytest.mark.parametrize(
+        ("extra", "fields", "named", "accepted"), WRONG_FIELDS, ids=lambda value: repr(value)[:40]
+    )
+    def test_the_error_never_holds_the_secret(self, extra, fields, named, accepted):
+        assert SECRET not in wrong(extra, **fields)
+
+    def test_all_problems_are_named_at_once(self):
+        text = wrong(
+            {
+                "algorithm": "HS384",
+                "token_ttl": 9999,
+                "jwe_public_key": "x",
+                "jwe_alg": "x",
+                "jwe_enc": "x",
+                "ca_bundle": "/no/such/ca.pem",
+                "timeout": 0,
+                "download_hosts": "https://x",
+            },
+            host="ftp://x",
+            login="",
+            password="",
+        )
+        for name in ("host", "login", "password", "algorithm", "token_ttl", "jwe_public_key", "jwe_alg"):
+            assert f"{name} " in text
+        for name in ("jwe_enc", "ca_bundle", "timeout", "download_hosts"):
+            assert f"{name} " in text
+
+    def test_a_private_jwk_is_refused_and_not_repeated(self, platform_key):
+        import jwt
+
+        jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(platform_key))
+        text = wrong({"jwe_public_key": jwk})
+        assert "private" in text
+        assert not any(jwk[part] in text for part in ("d", "p", "q", "n"))
+
+    def test_no_secret_is_in_the_settings_repr(self, platform_jwk):
+        text = repr(settings_of({"jwe_public_key": platform_jwk}))
+        assert SECRET not in text
+        assert platform_jwk["n"] not in text
+
+    def test_no_secret_is_in_the_signers_repr(self):
+        assert SECRET not in repr(TokenSigner(settings_of()))
+
+
+class TestToken:
+    @pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
+    def test_a_client_secret_signs(self, algorithm):
+        import jwt
+
+        token = TokenSigner(settings_of({"algorithm": algorithm})).sign()
+        assert jwt.get_unverified_header(token)["alg"] == algorithm
+        assert decode(token, SECRET, algorithm)["appId"] == CLIENT_ID
+
+    @pytest.mark.parametrize("algorithm", ["RS256", "RS512"])
+    @pytest.mark.parametrize("style", ["PKCS8", "TraditionalOpenSSL"])
+    def test_an_rsa_key_signs(self, algorithm, style, rsa_key):
+        settings = settings_of({"algorithm": algorithm}, password=pem_of(rsa_key, style=style))
+        token = TokenSigner(settings).sign()
+        assert decode(token, public_pem_of(rsa_key), algorithm)["appId"] == CLIENT_ID
+
+    def test_every_accepted_algorithm_is_tested_here(self):
+        assert set(ALGORITHMS) == {"HS256", "HS512", "RS256", "RS512"}
+
+    def test_another_secret_does_not_verify(self):
+        import jwt
+
+        with pytest.raises(jwt.InvalidSignatureError):
+            decode(TokenSigner(settings_of()).sign(), SECRET.replace("3", "4"), "HS256")
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda pem: pem.replace("\n", "\\n"),
+            lambda pem: pem.replace("\n", "\\r\\n"),
+            lambda pem: pem.replace("\n", "\r\n"),
+            lambda pem: f"\n  {pem}  ",
+            lambda pem: pem.rstrip("\n"),
+        ],
+        ids=["escaped newlines", "escaped CR LF", "CR LF", "blanks around", "no last newline"],
+    )
+    def test_a_pem_survives_environment_variables_and_form_fields(self, spoil, rsa_key):
+        settings = settings_of({"algorithm": "RS256"}, password=spoil(pem_of(rsa_key)))
+        assert decode(TokenSigner(settings).sign(), public_pem_of(rsa_key), "RS256")
+
+    def test_the_claims_are_exactly_those_of_the_platform(self):
+        now = int(time.time())
+        claims = decode(TokenSigner(settings_of()).sign(now), SECRET, "HS256")
+        assert claims.pop("jti")
+        assert claims == {
+            "appId": CLIENT_ID,
+            "sub": "airflow-provider-koreai",
+            "iss": CLIENT_ID,
+            "aud": AUDIENCE,
+            "iat": now,
+            "exp": now + 1800,
+            "isAnonymous": False,
+        }
+
+    def test_subject_audience_and_life_are_the_connections(self):
+        import jwt
+
+        extra = {"subject": "me", "audience": "https://other.example", "token_ttl": 60}
+        now = int(time.time())
+        token = TokenSigner(settings_of(extra)).sign(now)
+        claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="https://other.example")
+        assert (claims["sub"], claims["exp"] - now) == ("me", 60)
+
+    @given(st.integers(1, 3600), st.floats(0, 4e9))
+    def test_it_never_lives_longer_than_the_hour_that_the_platform_allows(self, ttl, now):
+        options = {"verify_exp": False, "verify_iat": False}
+        token = TokenSigner(settings_of({"token_ttl": ttl})).sign(now)
+        claims = decode(token, SECRET, "HS256", options=options)
+        assert type(claims["iat"]) is type(claims["exp"]) is int
+        assert claims["exp"] - now <= 3600
+        assert claims["exp"] - claims["iat"] == ttl
+
+    def test_each_has_its_own_jti(self):
+        signer = TokenSigner(settings_of())
+        now = time.time()
+        jtis = {decode(signer.sign(now), SECRET, "HS256")["jti"] for _ in range(500)}
+        assert len(jtis) == 500
+
+    def test_the_same_settings_in_two_signers_do_not_share_a_jti(self):
+        first, second = (TokenSigner(settings_of()).sign(time.time()) for _ in range(2))
+        assert decode(first, SECRET, "HS256")["jti"] != decode(second, SECRET, "HS256")["jti"]
+
+    def test_each_is_signed_at_its_own_time(self, monkeypatch):
+        clock = iter([1_000_000.0, 1_000_060.9])
+        monkeypatch.setattr(auth, "time", SimpleNamespace(time=lambda: next(clock)))
+        signer = TokenSigner(settings_of())
+        options = {"verify_exp": False, "verify_iat": False}
+        first, second = (decode(signer.sign(), SECRET, "HS256", options=options) for _ in range(2))
+        assert (first["iat"], second["iat"]) == (1_000_000, 1_000_060)
+        assert (first["exp"], second["exp"]) == (1_001_800, 1_001_860)
+
+    @pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
+    @pytest.mark.parametrize("secret", ["a", "short-secret", "x" * 31, "x" * 32, "x" * 63, "ü" * 20])
+    def test_a_short_secret_works_without_a_warning(self, algorithm, secret):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            token = TokenSigner(settings_of({"algorithm": algorithm}, password=secret)).sign()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert decode(token, secret, algorithm)["appId"] == CLIENT_ID
+
+    def test_signing_leaves_other_warnings_as_they_were(self):
+        signer = TokenSigner(settings_of(password="short"))
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            signer.sign()
+            warnings.warn("another", UserWarning, stacklevel=1)
+        assert [str(warning.message) for warning in seen] == ["another"]
+
+    def test_a_secret_is_taken_to_the_letter(self):
+        secret = " blanks count " * 5
+        token = TokenSigner(settings_of(password=secret)).sign()
+        assert decode(token, secret, "HS256")["appId"] == CLIENT_ID
+
+    def test_threads_may_share_a_signer(self):
+        signer = TokenSigner(settings_of(password="short"))
+        tokens: list[str] = []
+
+        def sign_some() -> None:
+            tokens.extend(signer.sign() for _ in range(50))
+
+        threads = [threading.Thread(target=sign_some) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(tokens)) == 200
+
+
+def key_material(pem: str) -> list[str]:
+    return [line for line in pem.splitlines() if line and "-----" not in line]
+
+
+class TestWrongKeys:
+    @pytest.mark.parametrize("algorithm", ["RS256", "RS512"])
+    @pytest.mark.parametrize("kind", ["secret", "public", "encrypted", "EC", "truncated", "garbage"])
+    def test_what_is_no_rsa_private_key_is_refused_by_name_and_not_repeated(self, algorithm, kind, rsa_key):
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        password = {
+            "secret": lambda: SECRET,
+            "public": lambda: public_pem_of(rsa_key),
+            "encrypted": lambda: pem_of(rsa_key, password=b"pass"),
+            "EC": lambda: pem_of(ec.generate_private_key(ec.SECP256R1())),
+            "truncated": lambda: pem_of(rsa_key)[:400],
+            "garbage": lambda: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
+        }[kind]()
+        text = wrong({"algorithm": algorithm}, password=password)
+        assert f"Connection {CONN!r}" in text
+        assert "password" in text
+        assert algorithm in text
+        assert "RSA private key in PEM" in text
+        assert not any(line in text for line in key_material(password))
+
+    @pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
+    def test_a_pem_for_an_algorithm_that_needs_a_secret_is_refused_and_not_repeated(self, algorithm, rsa_key):
+        pem = pem_of(rsa_key)
+        text = wrong({"algorithm": algorithm}, password=pem)
+        assert "password" in text
+        assert algorithm in text
+        assert "RS256 or RS512" in text
+        assert not any(line in text for line in key_material(pem))
+
+    @pytest.mark.parametrize("secret", ["ssh-rsa AAAAB3NzaC1yc2E", "ecdsa-sha2-nistp256 AAAAE2VjZHNh"])
+    def test_a_public_ssh_key_is_refused_by_name_and_not_repeated(self, secret):
+        # PyJWT does not sign with what looks like a public key.
+        text = wrong(password=secret)
+        assert f"Connection {CONN!r}" in text
+        assert "password" in text
+        assert secret.split()[1] not in text
+
+
+class TestEncryptedToken:
+    """Apps with "Enforce JWE"; joserfc is an optional extra."""
+
+    @pytest.fixture(autouse=True)
+    def _joserfc(self):
+        pytest.importorskip("joserfc")
+
+    @staticmethod
+    def unwrap(token, platform_key, alg, enc):
+        from joserfc import jwe
+        from joserfc.jwk import RSAKey
+
+        envelope = jwe.decrypt_compact(token, RSAKey.import_key(pem_of(platform_key)), algorithms=[alg, enc])
+        return envelope.headers(), envelope.plaintext.decode()
+
+    # joserfc holds RSA1_5 to be deprecated; the platform may still ask for it.
+    @pytest.mark.filterwarnings("ignore:.*RSA1_5")
+    @pytest.mark.parametrize("alg", JWE_ALGORITHMS)
+    @pytest.mark.parametrize("enc", JWE_ENCRYPTIONS)
+    def test_the_platforms_key_opens_it_and_finds_the_signed_token(
+        self, alg, enc, platform_key, platform_jwk
+    ):
+        extra = {"jwe_public_key": platform_jwk, "jwe_alg": alg, "jwe_enc": enc}
+        header, token = self.unwrap(TokenSigner(settings_of(extra)).sign(), platform_key, alg, enc)
+        assert header == {"alg": alg, "enc": enc, "typ": "JWT", "kid": "platform-key-1"}
+        assert decode(token, SECRET, "HS256")["appId"] == CLIENT_ID
+
+    def test_an_rsa_signed_token_fits_in(self, rsa_key, platform_key, platform_jwk):
+        extra = {"jwe_public_key": platform_jwk, "algorithm": "RS512"}
+        signer = TokenSigner(settings_of(extra, password=pem_of(rsa_key)))
+        _, token = self.unwrap(signer.sign(), platform_key, "RSA-OAEP", "A128CBC-HS256")
+        assert decode(token, public_pem_of(rsa_key), "RS512")["appId"] == CLIENT_ID
+
+    def test_each_envelope_holds_its_own_jti(self, platform_key, platform_jwk):
+        signer = TokenSigner(settings_of({"jwe_public_key": platform_jwk}))
+        tokens = [self.unwrap(signer.sign(), platform_key, "RSA-OAEP", "A128CBC-HS256")[1] for _ in range(10)]
+        assert len({decode(token, SECRET, "HS256")["jti"] for token in tokens}) == 10
+
+    def test_a_key_without_id_goes_without_kid(self, platform_key, platform_jwk):
+        jwk = {name: value for name, value in platform_jwk.items() if name != "kid"}
+        signer = TokenSigner(settings_of({"jwe_public_key": jwk}))
+        header, _ = self.unwrap(signer.sign(), platform_key, "RSA-OAEP", "A128CBC-HS256")
+        assert "kid" not in header
+
+    @pytest.mark.parametrize(
+        "hints",
+        [
+            {"use": "enc"},
+            {"key_ops": ["encrypt"]},
+            {"key_ops": ["wrapKey"]},
+            {"alg": "RSA-OAEP"},
+            {"use": "enc", "key_ops": ["encrypt", "wrapKey"], "alg": "RSA-OAEP", "ext": True},
+        ],
+        ids=str,
+    )
+    def test_what_a_jwk_says_of_its_own_use_does_not_stand_in_the_way(
+        self, hints, platform_key, platform_jwk
+    ):
+        signer = TokenSigner(settings_of({"jwe_public_key": {**platform_jwk, **hints}}))
+        _, token = self.unwrap(signer.sign(), platform_key, "RSA-OAEP", "A128CBC-HS256")
+        assert decode(token, SECRET, "HS256")
+
+    @pytest.mark.parametrize(
+        "broken", [{"n": "!!!"}, {"n": "A"}, {"e": "!"}, {"n": 5}, {"e": [1]}, {"n": {"a": 1}}], ids=str
+    )
+    def test_a_jwk_that_cannot_be_read_is_refused_by_name(self, broken, platform_jwk):
+        text = wrong({"jwe_public_key": {**platform_jwk, **broken}})
+        assert f"Connection {CONN!r}" in text
+        assert "jwe_public_key" in text
+
+
+def test_a_missing_library_for_encrypted_tokens_is_named_with_the_extra(monkeypatch, platform_jwk):
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    text = wrong({"jwe_public_key": platform_jwk})
+    assert f"Connection {CONN!r}" in text
+    assert "jwe_public_key" in text
+    assert "airflow-provider-koreai[jwe]" in text
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, -(10**400)])
+    | st.floats()
+    | st.text()
+    | st.sampled_from(
+        [*ALGORITHMS, *JWE_ALGORITHMS, *JWE_ENCRYPTIONS, "60", '{"kty":"RSA","n":"A","e":"A"}']
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kty", "n", "e", "kid", "d"]) | st.text(), inner, max_size=4)
+    ),
+    max_leaves=6,
+)
+
+
+class TestAnyConnection:
+    @given(
+        host=st.none() | st.text() | st.sampled_from(["bots.kore.ai", "http://localhost:1", "a:b@c", "[::1"]),
+        login=st.none() | st.text(),
+        secret=st.none() | st.text(),
+        schema=st.none() | st.text() | st.sampled_from(["http", "https"]),
+        port=st.none() | st.integers(),
+        extra=st.none() | st.dictionaries(st.sampled_from(EXTRA_FIELDS) | st.text(), json_values, max_size=5),
+    )
+    def test_gives_a_token_or_an_error_of_ours(self, host, login, secret, schema, port, extra):
+        password = secret and f"MARKED{secret}"
+        fields = {"host": host, "login": login, "password": password, "schema": schema, "port": port}
+        settings, error = attempt(lambda: settings_from_connection(CONN, **fields, extra=extra))
+        token = None
+        if settings is not None:
+            assert "MARKED" not in repr(settings)
+            token, error = attempt(lambda: TokenSigner(settings).sign())
+        if token is None:
+            assert f"Connection {CONN!r}" in str(error)
+            assert "MARKED" not in str(error)
