@@ -48,34 +48,38 @@ class SharedClient:
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._places = asyncio.Semaphore(PLACES)
+        self._clients: list[httpx.AsyncClient] = []
+        # Last in, first out: in quiet times few connections stay open.
+        self._free: list[httpx.AsyncClient] = []
+        self.borrowers = 0
+
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Wait for a client that is free."""
+        async with self._places:
+            client = self._free.pop() if self._free else self._new_client()
+            try:
+                yield client
+            finally:
+                self._free.append(client)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for client in self._clients:
+            await client.aclose()
+
+    def _new_client(self) -> httpx.AsyncClient:
         import httpx
 
         quiet_httpx()
         limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
         )
-        # Last in, first out: in quiet times few connections stay open.
-        self._free: asyncio.LifoQueue[httpx.AsyncClient] = asyncio.LifoQueue()
-        self._clients = [
-            httpx.AsyncClient(verify=context, limits=limits, follow_redirects=False) for _ in range(PLACES)
-        ]
-        for client in self._clients:
-            self._free.put_nowait(client)
-        self.borrowers = 0
-
-    @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[httpx.AsyncClient]:
-        """Wait for a client that is free."""
-        client = await self._free.get()
-        try:
-            yield client
-        finally:
-            self._free.put_nowait(client)
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        for client in self._clients:
-            await client.aclose()
+        client = httpx.AsyncClient(verify=self._context, limits=limits, follow_redirects=False)
+        self._clients.append(client)
+        return client
 
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str | None, SharedClient]] = (

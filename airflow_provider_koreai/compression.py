@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.exports import choice
@@ -55,14 +55,24 @@ def compressor_factory(name: str) -> Callable[[], Compressor]:
     """
     if name == "gzip":
         return lambda: zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)
+    zstandard = zstandard_library()
+    # A checksum, so that a reader notices damage, as gzip's does.
+    made = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
+    return lambda: cast("Compressor", made.compressobj())
+
+
+def zstandard_library() -> Any:
+    """
+    Import zstd's library.
+
+    :raises KoreAIConfigurationError: it is not installed.
+    """
     try:
         import zstandard
     except ImportError:
-        zstandard = None
-    if zstandard is None:
-        raise KoreAIConfigurationError(
-            "compression='zstd' needs a library that is not installed: pip install 'airflow-provider-koreai[zstd]'"
-        )
-    # A checksum, so that a reader notices damage, as gzip's does.
-    made = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
-    return lambda: made.compressobj()
+        pass
+    else:
+        return zstandard
+    raise KoreAIConfigurationError(
+        "zstd needs a library that is not installed: pip install 'airflow-provider-koreai[zstd]'"
+    )

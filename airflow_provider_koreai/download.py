@@ -364,11 +364,9 @@ class _Transfer:
         if body.start == 0 and self.received.offset:
             self.restart()  # the server gave the whole file again: it has changed, or cannot be continued
         if not body.is_end_certain and not body.validator and self._file_type == "csv":
-            # A JSON array shows its own end; a CSV that was cut between two rows looks whole.
-            raise KoreAIDownloadError(
-                "The server of the download link does not say how long the file is, so that a part of it could not be "
-                "told from the whole. Nothing was published."
-            )
+            # A JSON array shows its own end; a CSV that was cut between two rows looks whole. Perhaps it was the
+            # answer's head that was cut, and the next one is better.
+            return Trouble("the server does not say how long the file is, so a part of it would look whole")
         self.received = Received(self.received.offset, body.total, body.validator)
         self._refuse_if_too_long(body.total or 0)
         pieces: list[bytes] = []
@@ -414,7 +412,7 @@ class _Transfer:
         total = self.received.total
         if total is not None and self.received.offset != total:
             return Trouble("the connection ended early")
-        if not body.is_end_certain and self._file_type == "csv":
+        if not body.is_end_certain and (self._file_type == "csv" or not self.received.offset):
             return Trouble("the server did not say whether that was all")  # the next attempt asks for more
         return None
 

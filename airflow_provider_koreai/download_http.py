@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import socket
 import ssl
 import threading
 import zlib
@@ -218,16 +217,14 @@ class LinkClient:
         import urllib3
 
         try:
+            # Anything but None as auth keeps requests from adding credentials out of ~/.netrc.
+            request = requests.Request("GET", link, headers=headers, auth=_leave_as_it_is)
+            prepared = self._session.prepare_request(request)
+            how: Any = self._session.merge_environment_settings(link, {}, True, self._verify, None)
             with quiet_http_logs():
-                return self._session.get(
-                    link,
-                    headers=headers,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(self._timeout, self._timeout),
-                    verify=self._verify,
-                    # Anything but None keeps requests from adding credentials out of ~/.netrc.
-                    auth=_leave_as_it_is,
+                # Not through the session, which would read a redirect's body, whatever its length.
+                return self._session.get_adapter(link).send(
+                    prepared, timeout=(self._timeout, self._timeout), **how
                 )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             reason = explain(error, self._timeout)
@@ -344,15 +341,15 @@ def explain(error: BaseException, timeout: float) -> str:
         return f"the server's certificate was not accepted ({found.verify_message})"
     if any(isinstance(each, urllib3.exceptions.ProxyError) for each in chain):
         return "the proxy could not be used"
-    if any(
-        isinstance(each, (TimeoutError, socket.timeout, requests.Timeout, urllib3.exceptions.TimeoutError))
-        for each in chain
-    ):
-        return f"nothing arrived for {timeout:g} seconds"
+    # Before the timeouts: urllib3 counts a refused connection among them.
     for each in chain:
         if isinstance(each, OSError) and each.errno is not None and isinstance(each.strerror, str):
             return f"the connection failed ({each.strerror})"
-    if any(isinstance(each, (urllib3.exceptions.IncompleteRead,)) for each in chain):
+    if any(
+        isinstance(each, (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)) for each in chain
+    ):
+        return f"nothing arrived for {timeout:g} seconds"
+    if any(isinstance(each, urllib3.exceptions.IncompleteRead) for each in chain):
         return "the connection ended early"
     kinds = " <- ".join(dict.fromkeys(type(each).__name__ for each in chain))
     return f"the connection failed ({kinds})"

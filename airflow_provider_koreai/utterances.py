@@ -15,6 +15,7 @@ import zlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
+from airflow_provider_koreai.compression import zstandard_library
 from airflow_provider_koreai.content import REQUIRED_COLUMNS
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError
 from airflow_provider_koreai.exports import file_type_argument
@@ -96,16 +97,7 @@ def _decompressed(stored: io.BufferedReader) -> io.BufferedReader:
 
         return io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=stored)), _CHUNK)
     if beginning == _ZSTD:
-        try:
-            import zstandard
-        except ImportError:
-            zstandard = None
-        if zstandard is None:
-            raise KoreAIConfigurationError(
-                "Reading a zstd file needs a library that is not installed: "
-                "pip install 'airflow-provider-koreai[zstd]'"
-            )
-        unpacked = zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True)
+        unpacked = zstandard_library().ZstdDecompressor().stream_reader(stored, read_across_frames=True)
         return io.BufferedReader(cast("io.RawIOBase", unpacked), _CHUNK)
     return stored
 

@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -150,6 +152,24 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
             self.log.info("The export of bot %s is %s%s", self.bot_id, export.status_word, percent)
             return False
         return PokeReturnValue(is_done=True, xcom_value=self._done(self._watch.result(done)))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """
+        Take up the task again after the deferral, with what ``never_fail`` means in every mode.
+
+        :param next_method: Airflow's.
+        :param next_kwargs: Airflow's.
+        :param context: Airflow's.
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            if self.never_fail:
+                # Airflow 2.11 knows only soft_fail here.
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
+            raise
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, limit: str = "timeout"

@@ -23,6 +23,11 @@ from airflow_provider_koreai.hooks.koreai import KoreAIHook
 BOT = "st-demo-travel"
 
 
+@pytest.fixture(autouse=True)
+def answers_at_once(emulator):
+    emulator.control.configure_bot(BOT, too_soon_seconds=0)
+
+
 @pytest.fixture
 def hook(koreai_conn):
     return KoreAIHook(max_retry_wait=0.01)
@@ -159,7 +164,7 @@ def test_retries_end_after_the_tries_that_were_set(koreai_conn, emulator, way):
     hook = KoreAIHook(max_tries=3, max_retry_wait=0.01)
     hook.start_export(BOT)
     emulator.control.add_fault(BOT, "status", "http", status=503, msg="Down", times=-1)
-    with pytest.raises(KoreAIServerError, match="503.*Down"):
+    with pytest.raises(KoreAIServerError, match=r"503.*Down"):
         ask(hook, way)
     assert len(emulator.control.requests(BOT, call="status")) == 3
 
@@ -203,7 +208,7 @@ def test_a_silent_server_is_given_up_after_the_connections_timeout(monkeypatch, 
     hook = KoreAIHook(max_tries=1)
     hook.start_export(BOT)
     emulator.control.add_fault(BOT, "status", "stall", at=0, seconds=20)
-    with pytest.raises(KoreAIServerError, match="Timeout|too slowly"):
+    with pytest.raises(KoreAIServerError, match=r"Timeout|too slowly"):
         ask(hook, way)
 
 

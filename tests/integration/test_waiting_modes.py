@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import time
@@ -312,7 +313,7 @@ def test_a_trigger_past_its_deadline_asks_once_more_before_it_gives_up():
 def test_a_hundred_waits_never_block_the_event_loop(monkeypatch, emulator):
     started = KoreAIHook().start_export(BOT)
     emulator.control.configure_bot(BOT, seconds=1)
-    busy: list[float] = []
+    busy: list[tuple[float, str]] = []
     blocked: list[str] = []
     run_callback = asyncio.events.Handle._run
 
@@ -320,7 +321,7 @@ def test_a_hundred_waits_never_block_the_event_loop(monkeypatch, emulator):
         # The loop thread's own CPU time: what others do on this machine does not count.
         before = time.thread_time()
         run_callback(handle)
-        busy.append(time.thread_time() - before)
+        busy.append((time.thread_time() - before, repr(handle._callback)))
 
     def guarded(name, call):
         def guard(*args, **kwargs):
@@ -339,14 +340,20 @@ def test_a_hundred_waits_never_block_the_event_loop(monkeypatch, emulator):
 
     # The libraries' first import is not the loop's: a triggerer has them loaded.
     asyncio.run(KoreAIHook().aget_export(BOT))
+    # Nor is a collection of the garbage that the tests before left.
+    gc.collect()
+    gc.freeze()
     monkeypatch.setattr(asyncio.events.Handle, "_run", measured)
     monkeypatch.setattr(time, "sleep", guarded("time.sleep", time.sleep))
     monkeypatch.setattr(socket, "create_connection", guarded("create_connection", socket.create_connection))
     monkeypatch.setattr(requests.Session, "send", guarded("requests", requests.Session.send))
-    events = asyncio.run(main())
+    try:
+        events = asyncio.run(main())
+    finally:
+        gc.unfreeze()
     assert [event.payload["status"] for event in events] == ["success"] * 100
     assert blocked == []
-    assert max(busy) < 0.1
+    assert max(busy)[0] < 0.1, max(busy)
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
@@ -371,8 +378,8 @@ def test_an_earlier_trys_export_that_failed_is_started_anew(emulator):
     context = new_context(task_state_store=FakeTaskStateStore())
     with pytest.raises(KoreAIExportFailedError):
         run_task(one_task("one task"), context)
-    emulator.control.configure_bot(BOT, fail_with=None)
-    run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
+    with pytest.raises(KoreAIExportFailedError):
+        run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
     assert len(emulator.control.requests(BOT, call="start")) == 2
 
 
