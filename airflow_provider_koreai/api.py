@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # The documents are a few hundred bytes; a status log may add some. What is larger is not the API's.
 MAX_ANSWER_BYTES = 4 << 20
+# Seconds. The vendor's longest window is an hour, so a longer wait than that is nobody's rate limit.
+LONGEST_RETRY_AFTER = 3600.0
 _SHOWN = 300
 
 
@@ -122,7 +124,10 @@ def read_export(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Export:
     :raises KoreAIError: of the kind that the answer's HTTP status or content stands for.
     """
     document = _document(request, answer, conn_id)
-    by_name = {key.casefold(): value for key, value in document.items() if isinstance(key, str)}
+    by_name: dict[str, Any] = {}
+    for key, value in document.items():
+        if value not in (None, ""):
+            by_name.setdefault(key.casefold(), value)
     word = by_name.get("status")
     request_id = _string(by_name.get("_id"))
     is_start = request.method == "POST"
@@ -180,17 +185,17 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
     :param headers: the answer's headers.
     :param now: the present time, for a date; the clock's when None.
-    :return: seconds from now, not negative; None where there is none that can be read.
+    :return: seconds from now, from 0 to :data:`LONGEST_RETRY_AFTER`; None where there is none that can be read.
     """
     value = (headers.get("Retry-After") or headers.get("retry-after") or "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-        return float(value)
+        return min(float(value), LONGEST_RETRY_AFTER)
     try:
         when = parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    return max(0.0, (when - (now or datetime.now(timezone.utc))).total_seconds())
+    return min(max(0.0, (when - (now or datetime.now(timezone.utc))).total_seconds()), LONGEST_RETRY_AFTER)
 
 
 def may_be_retried(request: ApiRequest, error: KoreAIError) -> bool:
@@ -255,7 +260,7 @@ def scrub(text: str) -> str:
 
     :param text: any text.
     """
-    return re.sub(r"(https?://[^\s\"'<>?]*)\?[^\s\"'<>]*", r"\1?...", text)
+    return re.sub(r"\?[^\s\"'<>=]*=[^\s\"'<>]*", "?...", text)
 
 
 def _document(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> dict[str, Any]:

@@ -182,12 +182,12 @@ class TokenSigner:
         self._is_short = settings.algorithm.startswith("HS") and len(settings.secret.encode()) < 64
         if settings.algorithm.startswith("RS"):
             self._key = _private_key(settings)
-        elif "-----BEGIN" in settings.secret:
+        elif "-----BEGIN" in settings.secret or re.match(r"\s*(ssh-|ecdsa-sha2-)", settings.secret):
             raise _wrong(
                 settings,
                 "password",
-                f"holds a PEM key, but algorithm is {settings.algorithm}, which signs with a Client Secret; "
-                "set algorithm to RS256 or RS512",
+                f"holds a key, but algorithm is {settings.algorithm}, which signs with a Client Secret; enter that, "
+                "or an RSA private key in PEM and set algorithm to RS256 or RS512",
             )
         self._wrap = _jwe_wrapper(settings) if settings.jwe_public_key is not None else None
 
@@ -274,6 +274,10 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
         if text.count(":") > 1 and not text.startswith("["):
             text = f"[{text}]"  # a bare IPv6 address
         text = f"{scheme_field or 'https'}://{text}"
+    if "@" in re.split(r"[/?#]", text.split("://", 1)[-1])[0]:
+        raise ValueError("holds a user name or password; enter them as Login and Password")
+    if port is not None and not 1 <= port <= 65535:
+        raise ValueError(f"has port {port}; use a port from 1 to 65535, or leave it empty")
     try:
         parts = urlsplit(text)
         host_name, url_port = parts.hostname, parts.port
@@ -316,7 +320,7 @@ def _string(value: Any) -> str:
 def _token_ttl(value: Any) -> int:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isinstance(value, bool) or not number.is_integer() or not 1 <= number <= MAX_TOKEN_TTL:
         raise ValueError(f"is {value!r:.40}; use whole seconds from 1 to {MAX_TOKEN_TTL}")
@@ -326,7 +330,7 @@ def _token_ttl(value: Any) -> int:
 def _timeout(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isinstance(value, bool) or not 0 < number <= 3600:
         raise ValueError(f"is {value!r:.40}; use seconds above 0 and at most 3600")
@@ -341,7 +345,7 @@ def _ca_bundle(value: Any) -> str:
 
 
 def _hosts(value: Any) -> tuple[str, ...]:
-    names = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
+    names = re.split(r"[,\s]+", value.strip(" ,\t\r\n")) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ValueError(
             f"is {value!r:.80}; use a list of host names, or one string with commas between them"
@@ -359,7 +363,7 @@ def _hosts(value: Any) -> tuple[str, ...]:
 def _jwk(value: Any) -> Mapping[str, Any]:
     try:
         jwk = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         jwk = None
     if not isinstance(jwk, dict) or jwk.get("kty") != "RSA" or not jwk.get("n") or not jwk.get("e"):
         raise ValueError(
@@ -390,7 +394,7 @@ def _private_key(settings: ConnectionSettings) -> Any:
 
 
 def _jwe_wrapper(settings: ConnectionSettings) -> Callable[[str], str]:
-    jwk = dict(settings.jwe_public_key or {})
+    jwk = {k: v for k, v in (settings.jwe_public_key or {}).items() if k in ("kty", "n", "e", "kid")}
     try:
         from joserfc import jwe
         from joserfc.errors import JoseError

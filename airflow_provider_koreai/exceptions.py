@@ -111,6 +111,8 @@ _BY_NAME: Mapping[str, type[KoreAIError]] = {
         KoreAIExportSupersededError,
         KoreAIExportTimeoutError,
         KoreAIDownloadError,
+        KoreAIExportFailedFinalError,
+        KoreAIExportSupersededFinalError,
     )
 }
 

@@ -7,6 +7,7 @@ included, may be reused from one export to the next. So the time decides first a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -155,6 +156,8 @@ def parse_time(value: str | None) -> datetime | None:
     :return: the time, None if there is none that can be read (the service's format is not guaranteed).
     """
     if not value:
+        return None
+    if not re.match(r"\s*\d{4}-\d\d-\d\d", value):
         return None
     try:
         # Python 3.10's fromisoformat does not know the Z.

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 # Seconds; one call a second is the vendor's limit, so never less, unless the caller's upper bound is lower.
 SHORTEST = 1.0
-# The pause as a share of the time waited, where the percentage does not move ...
-BLIND_SHARE = 0.33
+# The pause as a share of the time waited, where the percentage foretells nothing ...
+BLIND_SHARE = 0.3
 # ... and the largest such share where it does: it may move faster towards the end than it did so far.
 GUIDED_SHARE = 0.5
 # How much of the foretold rest is waited for before asking again; the rest then is smaller and surer.
 REST_SHARE = 0.6
+# Where the percentage stands still, the pause is also a share of the time for which it has.
+STILL_SHARE = 0.5
 # A rest below this share of the time waited is waited for whole.
 LAST_REST_SHARE = 0.04
 JITTER = 0.1
@@ -42,28 +44,24 @@ class Sample:
     percent: float | None
 
 
-def next_delay(
-    first: Sample,
-    last: Sample,
-    *,
-    moved: bool,
-    upper: float,
-    jitter: float,
-) -> float:
+def next_delay(first: Sample, last: Sample, *, still: float, upper: float, jitter: float) -> float:
     """
     Say how long to wait after an answer that did not end the wait.
 
     :param first: the first answer of the wait.
     :param last: the latest.
-    :param moved: the percentage rose from the answer before to the latest.
+    :param still: seconds for which the percentage has stood still up to the latest answer; 0: it has just risen.
     :param upper: the longest pause in seconds (a sensor's ``poke_interval``).
     :param jitter: a number from 0 to 1 that spreads a fleet of waits.
     :return: seconds.
     """
-    rest = _foretold_rest(first, last) if moved else None
+    rest = _foretold_rest(first, Sample(last.elapsed - still, last.percent))
     spread = 1 + JITTER * (2 * jitter - 1)
+    blind = BLIND_SHARE * last.elapsed * spread
     if rest is None:
-        delay = BLIND_SHARE * last.elapsed * spread
+        delay = blind
+    elif still > 0:
+        delay = min(blind, max(REST_SHARE * (rest - still), STILL_SHARE * still) * spread)
     elif rest <= max(SHORTEST, LAST_REST_SHARE * last.elapsed):
         # Just behind the foretold end: a call before it would only be repeated.
         delay = rest * (1 + JITTER * jitter)
@@ -102,6 +100,7 @@ class Pace:
         self._random = random
         self._first: Sample | None = None
         self._last: Sample | None = None
+        self._rose = 0.0
         self._failures = 0
 
     def after_answer(self, elapsed: float, percent: float | None) -> float:
@@ -114,10 +113,13 @@ class Pace:
         """
         self._failures = 0
         before, self._last = self._last, Sample(elapsed, percent)
-        if self._first is None or percent is None or (self._first.percent or 0) > percent:
-            self._first = self._last  # the percentage fell: another export runs now
-        moved = before is not None and (before.percent or 0) < (percent or 0)
-        return next_delay(self._first, self._last, moved=moved, upper=self.upper, jitter=self._random())
+        if self._first is None or before is None or percent is None or percent < (before.percent or 0):
+            # The beginning, or the percentage fell: another export runs now.
+            self._first, self._rose = self._last, elapsed
+        elif percent > (before.percent or 0):
+            self._rose = elapsed
+        still = max(elapsed - self._rose, 0.0)
+        return next_delay(self._first, self._last, still=still, upper=self.upper, jitter=self._random())
 
     def after_failure(self, retry_after: float | None = None) -> float:
         """

@@ -104,6 +104,7 @@ class Scene:
 
     def ask(self) -> Export:
         answer = self.script[min(len(self.asked), len(self.script) - 1)]
+        assert len(self.asked) < 10_000, "the wait does not end"
         self.asked.append(self.now)
         self.now += self.call_takes
         if isinstance(answer, BaseException):
@@ -200,6 +201,15 @@ class TestPauses:
         go(scene, way)
         assert scene.pauses[-1] > 3 * scene.pauses[0]
 
+    def test_a_percentage_that_foretells_the_end_shortens_them(self, way):
+        blind, guided = (
+            Scene([export("IN_PROGRESS", 0)] * 12 + [export("IN_PROGRESS", last), DONE], poll_interval=1000)
+            for last in (0, 99)
+        )
+        go(blind, way)
+        go(guided, way)
+        assert guided.pauses[-1] < blind.pauses[-1]
+
     def test_a_rate_limit_is_waited_out_even_above_the_poll_interval(self, way):
         scene = Scene([KoreAIRateLimitError("429", retry_after=90), DONE], poll_interval=10)
         go(scene, way)
@@ -293,6 +303,11 @@ class TestLog:
             str(RATE),
             str(UNREADABLE),
         ]
+
+    def test_the_same_kind_in_other_words_is_told_once(self, way):
+        scene = Scene([KoreAIServerError("502"), KoreAIServerError("connection reset"), DONE])
+        go(scene, way)
+        assert len(scene.log_lines) == 1
 
     def test_trouble_is_told_as_no_failure_of_the_export(self, way):
         scene = Scene([SERVER, DONE])

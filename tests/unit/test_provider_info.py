@@ -1,0 +1,173 @@
+"""What Airflow learns of the provider: it breaks every airflow command when it is wrong."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import airflow_provider_koreai
+from airflow_provider_koreai import auth
+from airflow_provider_koreai.get_provider_info import get_provider_info
+from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+DISTRIBUTION = "airflow-provider-koreai"
+KINDS = ("operators", "sensors", "hooks", "triggers")
+INFO = get_provider_info()
+(CONNECTION_TYPE,) = INFO["connection-types"]
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    return json.loads((files("airflow") / "provider_info.schema.json").read_text())
+
+
+def test_obeys_airflows_schema(schema):
+    jsonschema.validate(INFO, schema)
+
+
+def test_the_schema_is_one_that_refuses(schema):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**INFO, "connection-types": [{"connection-type": 7}]}, schema)
+
+
+def test_is_json():
+    assert json.loads(json.dumps(INFO)) == INFO
+
+
+def test_the_entry_point_leads_to_it():
+    (entry,) = (
+        entry
+        for entry in entry_points(group="apache_airflow_provider")
+        if entry.dist is not None and entry.dist.name == DISTRIBUTION
+    )
+    assert entry.name == "provider_info"
+    assert entry.load()() == INFO
+
+
+def test_there_is_one_version():
+    assert INFO["versions"] == [airflow_provider_koreai.__version__]
+    assert version(DISTRIBUTION) == airflow_provider_koreai.__version__
+    assert INFO["package-name"] == DISTRIBUTION
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_every_module_there_is(kind):
+    package = Path(airflow_provider_koreai.__file__).parent
+    there = {
+        f"airflow_provider_koreai.{kind}.{path.stem}"
+        for path in (package / kind).glob("*.py")
+        if path.stem != "__init__"
+    }
+    named = {module for entry in INFO[kind] for module in entry["python-modules"]}
+    assert named == there
+    for module in named:
+        importlib.import_module(module)
+
+
+def test_every_integration_that_is_named_is_described():
+    described = {integration["integration-name"] for integration in INFO["integrations"]}
+    assert {entry["integration-name"] for kind in KINDS for entry in INFO[kind]} <= described
+
+
+def test_every_operator_link_is_listed():
+    from airflow_provider_koreai.operators import koreai as operators
+    from airflow_provider_koreai.sensors import koreai as sensors
+
+    links = {
+        f"{type(link).__module__}.{type(link).__qualname__}"
+        for module in (operators, sensors)
+        for cls in vars(module).values()
+        if isinstance(cls, type) and cls.__module__ == module.__name__
+        for link in getattr(cls, "operator_extra_links", ())
+    }
+    assert set(INFO.get("extra-links", ())) == links
+
+
+def test_the_connection_type_is_the_hooks():
+    module, _, name = CONNECTION_TYPE["hook-class-name"].rpartition(".")
+    assert getattr(importlib.import_module(module), name) is KoreAIHook
+    assert CONNECTION_TYPE["connection-type"] == KoreAIHook.conn_type == "koreai"
+    assert CONNECTION_TYPE["hook-name"] == KoreAIHook.hook_name
+    assert KoreAIHook.default_conn_name == "koreai_default"
+
+
+def test_airflow_2_and_3_show_the_same_form():
+    behaviour = CONNECTION_TYPE["ui-field-behaviour"]
+    assert KoreAIHook.get_ui_field_behaviour() == {
+        "hidden_fields": behaviour["hidden-fields"],
+        "relabeling": behaviour["relabeling"],
+        "placeholders": behaviour["placeholders"],
+    }
+    assert behaviour["relabeling"] == {"login": "Client ID", "password": "Client Secret"}
+    # A field that is hidden or filled in must be one that the form has.
+    fields = {"description", "host", "port", "schema", "login", "password", "extra"}
+    assert {*behaviour["hidden-fields"], *behaviour["relabeling"], *behaviour["placeholders"]} <= fields
+
+
+def test_the_form_has_every_extra_field_and_no_other():
+    assert set(CONNECTION_TYPE["conn-fields"]) == set(auth.EXTRA_FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("field", "accepted"),
+    [
+        ("algorithm", auth.ALGORITHMS),
+        ("jwe_alg", auth.JWE_ALGORITHMS),
+        ("jwe_enc", auth.JWE_ENCRYPTIONS),
+    ],
+)
+def test_the_form_offers_what_is_accepted(field, accepted):
+    choices = CONNECTION_TYPE["conn-fields"][field]["schema"]["enum"]
+    assert [choice for choice in choices if choice is not None] == list(accepted)
+
+
+@pytest.mark.parametrize("field", auth.EXTRA_FIELDS)
+def test_the_form_may_leave_a_field_empty(field):
+    jsonschema.validate(None, CONNECTION_TYPE["conn-fields"][field]["schema"])
+
+
+def test_the_form_keeps_the_token_lifetime_within_the_vendors_limit():
+    lifetime = CONNECTION_TYPE["conn-fields"]["token_ttl"]["schema"]
+    jsonschema.validate(auth.MAX_TOKEN_TTL, lifetime)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(auth.MAX_TOKEN_TTL + 1, lifetime)
+
+
+def airflow_json(*arguments: str) -> list[dict[str, str]]:
+    answer = subprocess.run(
+        [sys.executable, "-m", "airflow", *arguments, "-o", "json"],
+        env={**os.environ, "COLUMNS": "10000"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    # Warnings may stand before it.
+    rows: list[dict[str, str]] = json.loads(answer.stdout[answer.stdout.index("[{") :])
+    return rows
+
+
+def test_airflow_lists_the_provider():
+    (row,) = (row for row in airflow_json("providers", "list") if row["package_name"] == DISTRIBUTION)
+    assert row["version"] == airflow_provider_koreai.__version__
+    assert "Kore.ai" in row["description"]
+
+
+def test_airflow_lists_the_hook():
+    (row,) = (row for row in airflow_json("providers", "hooks") if row["connection_type"] == "koreai")
+    assert row["class"] == "airflow_provider_koreai.hooks.koreai.KoreAIHook"
+    assert row["conn_id_attribute_name"] == "koreai_conn_id"
+    assert row["package_name"] == DISTRIBUTION
+    assert row["hook_name"] == "Kore.ai"
