@@ -102,7 +102,7 @@ def download_export(
     :param watch: decides whether an answer speaks of the export that is wanted.
     :param settings: the connection: hosts that links may point at, CAs, timeout.
     :param path: a local path, or a URL that ObjectStoragePath understands. Ending in ``/`` it is a folder, and
-        the file is named ``<bot_id>-<requested_time>.<csv|json>``, characters that file systems dislike as ``-``.
+        the file is named ``<bot_id>-<requested_time>.<csv|json>``.
     :param file_type: ``csv`` or ``json``; None: as the path's suffix says, else whatever the export is.
     :param storage_conn_id: the connection for an object store.
     :param min_rows: fewer utterances than this are an error. None: even none at all is right.

@@ -68,7 +68,7 @@ class PathArgument:
         if not self.is_folder:
             return self.text
         which = export.requested_time or export.request_id or "latest"
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{export.bot_id}-{which}")
+        name = re.sub(r"[^A-Za-z0-9._:+-]+", "-", f"{export.bot_id}-{which}")
         return f"{self.text}{name}.{file_type}{SUFFIXES.get(compression or '', '')}"
 
 
