@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from operator import itemgetter
 from typing import Protocol
 
 from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
@@ -20,10 +21,15 @@ REQUIRED_COLUMNS = ("taskName", "sentence")
 MAX_LINE = 8 << 20
 _MAX_HEADER = 64 << 10
 _BLANK_LINE = re.compile(rb"(?<=\n)\r?\n")
-# A field and what ends it, as the csv module reads it: quotes count at a field's start only.
-_FIELD = re.compile(
-    rb'(?:(?P<quoted>"[^"]*(?:""[^"]*)*(?P<closed>"[^,\r\n]*)?)|(?P<bare>[^,\r\n]*))(?P<end>,|\r\n|\r|\n|\Z)'
-)
+# As the csv module reads it: a quote opens a field at its start only, doubled it is part of the field, and what
+# stands between the closing one and the next separator belongs to the field, too.
+_OPENING = re.compile(rb'"(?<=[,\r\n]")')
+_QUOTED = re.compile(rb'"[^"]*(?:""[^"]*)*(?P<closed>"[^,\r\n]*)?')
+_ROW_END = re.compile(rb"(?<![\r\n])(?:\r\n|\r|\n)")
+_BEFORE_OPENING = frozenset({b",", b"\n", b""})
+_BEHIND_CLOSING = frozenset({b",", b"\n", b"\r", b""})
+_first = itemgetter(slice(None, 1))
+_last = itemgetter(slice(-1, None))
 
 
 class ContentError(Exception):
@@ -154,52 +160,40 @@ class CsvCheck:
                 self.rows += data.count(b"\n", start, end) - _blank_lines(data, start, end)
 
     def _lines_with_quotes(self, data: bytes) -> None:
-        # A doubled quote changes nothing about where rows end, wherever it stands.
-        pieces = (data.replace(b'""', b"") if b'""' in data else data).split(b'"')
-        ends_quoted = self._quoted ^ (len(pieces) % 2 == 0)
-        # What is outside quotes, each quoted part shrunk to one mark.
-        outside = b'"'.join(pieces[1 if self._quoted else 0 :: 2])
-        if self._quoted:
-            outside = b'"' + outside if len(pieces) > 1 else b""
-        if ends_quoted and len(pieces) > 1:
-            outside += b'"'
-        if self._is_regular(outside, ends_quoted=ends_quoted):
-            self.rows += outside.count(b"\n")
-            self._quoted = ends_quoted
-        else:
+        pieces = data.split(b'"')
+        began_quoted, ends_quoted = self._quoted, self._quoted ^ (len(pieces) % 2 == 0)
+        outside = pieces[1 if began_quoted else 0 :: 2]
+        # Regular: a quote opens behind, and closes before, a separator. An empty piece is a doubled quote.
+        opening = outside if ends_quoted else outside[:-1]
+        closing = outside if began_quoted else outside[1:]
+        # Each quoted part becomes one mark, so that what is around it does not meet.
+        text = (b'"' if began_quoted else b"") + b'"'.join(outside)
+        if (
+            not _BEFORE_OPENING.issuperset(map(_last, opening))
+            or not _BEHIND_CLOSING.issuperset(map(_first, closing))
+            or text.startswith((b"\n", b"\r"))
+            or text.rfind(b"\n\n") >= 0
+            or (b"\r" in text and (text.count(b"\r") != text.count(b"\r\n") or b"\n\r\n" in text))
+        ):
             self._scan(data)
-
-    def _is_regular(self, outside: bytes, *, ends_quoted: bool) -> bool:
-        """Whether every quote opens at a field's start and closes at a field's end, and no line may be empty."""
-        marks = outside.count(b'"')
-        opened = outside.count(b',"') + outside.count(b'\n"') + outside.startswith(b'"')
-        closed = outside.count(b'",') + outside.count(b'"\n') + outside.count(b'"\r')
-        if opened != marks or closed + (ends_quoted and outside.endswith(b'"')) != marks:
-            return False
-        if outside.startswith((b"\n", b"\r")) or b"\n\n" in outside:
-            return False
-        return b"\r" not in outside or (
-            outside.count(b"\r") == outside.count(b"\r\n") and b"\n\r\n" not in outside
-        )
+        else:
+            self.rows += text.count(b"\n")
+            self._quoted = ends_quoted
 
     def _scan(self, data: bytes) -> None:
-        """Look at whole lines field by field: exact, and some ten times slower."""
-        if self._quoted:
-            data = b'"' + data
-        at, size, fields = 0, len(data), 0
-        self._quoted = False
-        while at < size:
-            match = _FIELD.match(data, at)
-            if match is None:  # pragma: no cover - the pattern matches anything
-                raise ContentError("it cannot be read as CSV")
-            at = match.end()
-            if match["quoted"] is not None and match["closed"] is None:
-                self._quoted = True
+        """Look at whole lines quoted field by quoted field: exact whatever there is, and slower."""
+        # As if behind an opening quote or behind a row.
+        data = (b',"' if self._quoted else b"\n") + data
+        at, self._quoted = 1, False
+        while not self._quoted:
+            opening = _OPENING.search(data, at)
+            end = opening.start() if opening else len(data)
+            self.rows += sum(1 for _ in _ROW_END.finditer(data, at, end))
+            if opening is None:
                 return
-            fields += 1
-            if match["end"] != b",":
-                self.rows += fields > 1 or match.start("end") > match.start()
-                fields = 0
+            field = _QUOTED.match(data, end)
+            self._quoted = field is None or field["closed"] is None
+            at = field.end() if field else end
 
     def _read_header(self) -> None:
         head, self._head = self._head, b""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Pieces that may wait, each at most a mebibyte: what a stall of either side is bridged with.
 _DEPTH = 6
+# Hashing lets the other thread run, checking does not: by turns in small steps, neither waits long for the other.
+SLICE = 128 << 10
 
 
 class Digestion:
@@ -71,8 +73,10 @@ class Digestion:
             if self._error is not None:
                 continue
             try:
-                if self._hasher is not None:
-                    self._hasher.update(data)
-                self.check.feed(data)
+                for start in range(0, len(data), SLICE):
+                    piece = data[start : start + SLICE]
+                    if self._hasher is not None:
+                        self._hasher.update(piece)
+                    self.check.feed(piece)
             except BaseException as error:  # noqa: BLE001 - handed to the other thread, which raises it
                 self._error = error

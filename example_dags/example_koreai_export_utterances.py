@@ -69,6 +69,6 @@ with DAG(
         requested_time=export.output["requested_time"],
         file_type=export.output["file_type"],
         path="{{ params.folder }}/{{ params.bot_id }}/"
-        "{{ (logical_date or dag_run.run_after) | ds }}/utterances.{{ params.file_type }}",
+        "{{ (dag_run.logical_date or dag_run.run_after) | ds }}/utterances.{{ params.file_type }}",
     )
     export >> wait >> fetch

@@ -2,8 +2,8 @@
 A real Airflow deployment on one machine, for tests and benchmarks: api-server, scheduler with LocalExecutor,
 dag-processor and triggerer, each a process of its own, in a private AIRFLOW_HOME on loopback.
 
-The database is PostgreSQL where its programs and drivers are installed, else SQLite; ``KOREAI_E2E_DATABASE`` may say
-``postgresql`` or ``sqlite``. With ``KOREAI_E2E_KEEP=1`` the home folder, logs included, is left behind.
+The database is PostgreSQL where its programs and drivers are installed, else SQLite; ``E2E_DATABASE`` may say
+``postgresql`` or ``sqlite``. With ``E2E_KEEP=1`` the home folder, logs included, is left behind.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from types import TracebackType
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINAL_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 _START_TIMEOUT = 150.0
-_STOP_TIMEOUT = 4.0
+_STOP_TIMEOUT = 20.0
 _MIGRATE_TIMEOUT = 180.0
 
 
@@ -51,7 +51,7 @@ class Processes:
     """
 
     def __init__(self) -> None:
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[tuple[subprocess.Popen[bytes], int]] = []
         self._folders: list[Path] = []
         self._guard: subprocess.Popen[str] | None = None
 
@@ -62,8 +62,10 @@ class Processes:
         self._tell_guard(f"+folder {folder}")
         return folder
 
-    def start(self, command: list[str], *, log: Path, **options: Any) -> subprocess.Popen[bytes]:
-        """Start a program that writes to a log file."""
+    def start(
+        self, command: list[str], *, log: Path, end_with: int = signal.SIGKILL, **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a program that writes to a log file, and that will be ended with this signal."""
         with log.open("ab") as output:
             child = subprocess.Popen(
                 command,
@@ -73,38 +75,33 @@ class Processes:
                 start_new_session=True,
                 **options,
             )
-        self._children.append(child)
-        self._tell_guard(f"+session {child.pid}")
+        self._children.append((child, end_with))
+        self._tell_guard(f"+session {child.pid} {int(end_with)}")
         return child
 
     def kill(self, child: subprocess.Popen[bytes]) -> None:
         """Kill -9 a child and all that it started."""
-        _end_sessions({child.pid})
+        _end_sessions({child.pid: signal.SIGKILL})
         child.wait(_STOP_TIMEOUT)
-        self._children.remove(child)
+        self._children = [pair for pair in self._children if pair[0] is not child]
         self._tell_guard(f"-session {child.pid}")
 
     def stop(self, *, keep_folders: bool = False) -> None:
-        """End all children, the latest first, and remove the folders."""
-        for child in reversed(self._children):
-            if child.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    child.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(_STOP_TIMEOUT)
-            _end_sessions({child.pid})
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_STOP_TIMEOUT)
+        """End all children, and remove the folders."""
+        _end_sessions({child.pid: end_with for child, end_with in self._children})
+        for child, _ in self._children:
+            child.wait(_STOP_TIMEOUT)
         self._children.clear()
         if not keep_folders:
             for folder in self._folders:
                 shutil.rmtree(folder, ignore_errors=True)
+        self._folders.clear()
         guard, self._guard = self._guard, None
         if guard is not None and guard.stdin is not None:
             with contextlib.suppress(OSError):
                 guard.stdin.write("done\n")
                 guard.stdin.close()
-            guard.wait(30)
+            guard.wait(_STOP_TIMEOUT)
 
     def _tell_guard(self, line: str) -> None:
         if self._guard is None:
@@ -116,18 +113,27 @@ class Processes:
         self._guard.stdin.flush()
 
 
-def _end_sessions(sessions: Collection[int]) -> None:
-    """Kill every process of these sessions, until there is none."""
-    import psutil
+def _end_sessions(sessions: Mapping[int, int]) -> None:
+    """
+    End every process of these sessions.
 
-    for _ in range(50):
-        found = []
-        for pid in psutil.pids():
-            try:
-                if os.getsid(pid) in sessions and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                    found.append(pid)
-            except (OSError, psutil.NoSuchProcess):
-                continue
+    :param sessions: the leader's process ID, and the signal that ends it; all others are killed.
+    """
+    killed = {pid for pid, number in sessions.items() if number == signal.SIGKILL}
+    _kill_sessions(killed)
+    gently = {pid: number for pid, number in sessions.items() if number != signal.SIGKILL}
+    for pid, number in gently.items():
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+    deadline = time.monotonic() + _STOP_TIMEOUT
+    while any(_members(gently)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    _kill_sessions(gently)
+
+
+def _kill_sessions(sessions: Collection[int]) -> None:
+    for _ in range(100):
+        found = list(_members(sessions))
         if not found:
             return
         for pid in found:
@@ -136,9 +142,19 @@ def _end_sessions(sessions: Collection[int]) -> None:
         time.sleep(0.05)
 
 
+def _members(sessions: Collection[int]) -> Iterator[int]:
+    """The processes of these sessions that have not ended."""
+    import psutil
+
+    for pid in psutil.pids() if sessions else ():
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            if os.getsid(pid) in sessions and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                yield pid
+
+
 def _guard(lines: Iterable[str]) -> None:
     """Remember what was started; when the other end of the pipe goes away without "done", end it."""
-    sessions: set[int] = set()
+    sessions: dict[int, int] = {}
     folders: list[str] = []
     for line in lines:
         word, _, value = line.rstrip("\n").partition(" ")
@@ -147,11 +163,12 @@ def _guard(lines: Iterable[str]) -> None:
         if word == "+folder":
             folders.append(value)
         elif word == "+session":
-            sessions.add(int(value))
+            pid, number = value.split()
+            sessions[int(pid)] = int(number)
         elif word == "-session":
-            sessions.discard(int(value))
+            sessions.pop(int(value), None)
     _end_sessions(sessions)
-    if not os.environ.get("KOREAI_E2E_KEEP"):
+    if not os.environ.get("E2E_KEEP"):
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -166,7 +183,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_until(
-    what: str, check: Callable[[], Any], timeout: float, *, every: float = 0.4, alive: Callable[[], Any] = bool
+    what: str,
+    check: Callable[[], Any],
+    timeout: float,
+    *,
+    every: float = 0.4,
+    alive: Callable[[], Any] = bool,
 ) -> Any:
     """
     Wait for a true answer.
@@ -194,7 +216,9 @@ def postgresql_programs() -> Path | None:
     """The folder of the newest PostgreSQL's programs, where the drivers are installed too."""
     if not all(importlib.util.find_spec(name) for name in ("psycopg2", "asyncpg")):
         return None
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name), reverse=True)
+    places = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name), reverse=True
+    )
     found = shutil.which("initdb")
     if found:
         places.append(Path(found).resolve().parent)
@@ -225,8 +249,11 @@ class PostgreSQL:
             shutil.chown(password, "postgres")
         data = self._folder / "data"
         done = subprocess.run(
-            [self._programs / "initdb", "-D", data, "-U", "airflow", "-A", "scram-sha-256", "--pwfile", password]
-            + ["-E", "UTF8", "--locale=C", "--no-sync"],
+            [
+                self._programs / "initdb",
+                *("-D", data, "-U", "airflow", "-A", "scram-sha-256", "--pwfile", password),
+                *("-E", "UTF8", "--locale=C", "--no-sync"),
+            ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -251,7 +278,7 @@ class PostgreSQL:
         command = [str(self._programs / "postgres"), "-D", str(data)]
         for key, value in options.items():
             command += ["-c", f"{key}={value}"]
-        self._processes.start(command, log=self.log, cwd=self._folder, **self._user)
+        self._processes.start(command, log=self.log, end_with=signal.SIGINT, cwd=self._folder, **self._user)
         wait_until("PostgreSQL accepts connections", self._answers, 60, every=0.1)
         self._sql("CREATE DATABASE airflow")
 
@@ -268,17 +295,18 @@ class PostgreSQL:
             return False
         return True
 
-    def _sql(self, statement: str) -> None:
+    def connect(self, database: str) -> Any:
+        """Connect to it."""
         import psycopg2
 
-        connection = psycopg2.connect(
-            host="127.0.0.1", port=self._port, user="airflow", password=self._password, dbname="postgres"
+        return psycopg2.connect(
+            host="127.0.0.1", port=self._port, user="airflow", password=self._password, dbname=database
         )
-        try:
+
+    def _sql(self, statement: str) -> None:
+        with contextlib.closing(self.connect("postgres")) as connection:
             connection.autocommit = True
             connection.cursor().execute(statement)
-        finally:
-            connection.close()
 
 
 # -- the REST API -----------------------------------------------------------------------------------------------------
@@ -316,6 +344,10 @@ class Api:
         except (requests.RequestException, DeploymentError):
             return {}
         return {name: str((answer.get(name) or {}).get("status")) for name in answer}
+
+    def warm_up(self) -> None:
+        """Let the server build the API that the workers use."""
+        self._session.get(f"{self._base_url}/execution/health", timeout=_START_TIMEOUT).raise_for_status()
 
     def close(self) -> None:
         """Close the connections."""
@@ -372,7 +404,7 @@ class Deployment:
         if hasattr(self, "api"):
             self.api.close()
         self._components.clear()
-        self._processes.stop(keep_folders=bool(os.environ.get("KOREAI_E2E_KEEP")))
+        self._processes.stop(keep_folders=bool(os.environ.get("E2E_KEEP")))
 
     def start_component(self, name: str) -> None:
         """Start one of :data:`COMPONENTS`."""
@@ -410,7 +442,9 @@ class Deployment:
 
     def log_of(self, name: str) -> str:
         """What a component, or the database, has printed so far."""
-        path = self._postgresql.log if name == "postgresql" and self._postgresql else self.home / f"{name}.log"
+        path = (
+            self._postgresql.log if name == "postgresql" and self._postgresql else self.home / f"{name}.log"
+        )
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def logs(self) -> dict[str, str]:
@@ -430,6 +464,39 @@ class Deployment:
         answer = self.api.call("POST", f"dags/{dag_id}/dagRuns", json=document)
         return Run(self, dag_id, answer["dag_run_id"])
 
+    def trigger_rows(self) -> list[dict[str, Any]]:
+        """The rows of the waits in the database, their arguments readable."""
+        from cryptography.fernet import Fernet
+
+        fernet = Fernet(self._environment["AIRFLOW__CORE__FERNET_KEY"])
+        statement = "SELECT id, classpath, kwargs, triggerer_id FROM trigger"
+        with contextlib.closing(self._connect()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            rows = cursor.fetchall()
+        return [
+            {
+                "id": row[0],
+                "classpath": row[1],
+                # Airflow takes both, and writes a deferral's plain.
+                "kwargs": json.loads(row[2] if row[2].startswith("{") else fernet.decrypt(row[2].encode())),
+                "triggerer_id": row[3],
+            }
+            for row in rows
+        ]
+
+    def has_released(self, task_instance_id: str) -> bool:
+        """Whether the scheduler knows that a worker is done with a task instance, at least for now."""
+        lines = self.log_of("scheduler").splitlines()
+        return any("TaskInstance Finished" in line and task_instance_id in line for line in lines)
+
+    def _connect(self) -> Any:
+        if self._postgresql is not None:
+            return self._postgresql.connect("airflow")
+        import sqlite3
+
+        return sqlite3.connect(f"file:{self.home}/airflow.db?mode=ro", uri=True, timeout=30)
+
     def worker_stints(self, task_instance_id: str) -> list[float]:
         """
         How long, in seconds, a task instance has occupied a worker, each time that it did.
@@ -441,11 +508,15 @@ class Deployment:
         return [float(match[1]) for match in found if match]
 
     def _log_names(self) -> list[str]:
-        return [*COMPONENTS, "migrate", *(["postgresql"] if self._postgresql else [])] if self._environment else []
+        return (
+            [*COMPONENTS, "migrate", *(["postgresql"] if self._postgresql else [])]
+            if self._environment
+            else []
+        )
 
     def _start(self) -> None:
         self.home = self._processes.new_folder("koreai-e2e-airflow-")
-        wanted = os.environ.get("KOREAI_E2E_DATABASE", "")
+        wanted = os.environ.get("E2E_DATABASE", "")
         programs = None if wanted == "sqlite" else postgresql_programs()
         if wanted == "postgresql" and programs is None:
             raise DeploymentError("PostgreSQL's initdb, psycopg2 or asyncpg is not installed")
@@ -469,6 +540,8 @@ class Deployment:
         for name in COMPONENTS:
             self.start_component(name)
         self.wait_until_healthy()
+        # The API for workers is built at its first request: not a test's affair.
+        self.api.warm_up()
         files = {path.stem for folder in self._dags.values() for path in folder.glob("*.py")}
         self.wait_until("all DAG files are read", lambda: files <= self._files_read(), 60)
 
@@ -513,8 +586,6 @@ class Deployment:
             "dag_processor.min_file_process_interval": 300,
             "logging.base_log_folder": self.home / "logs",
             "logging.colored_console_log": False,
-            # What prints every request at this level must not print links or tokens.
-            "logging.namespace_levels": "urllib3=DEBUG httpx=DEBUG httpcore=DEBUG",
             # Runs are started by the tests only.
             "scheduler.use_job_schedule": False,
             "scheduler.enable_health_check": False,
@@ -522,7 +593,7 @@ class Deployment:
             "scheduler.scheduler_heartbeat_sec": 1,
             "scheduler.scheduler_idle_sleep_time": 0.3,
             "scheduler.trigger_timeout_check_interval": 5,
-            "scheduler.task_instance_heartbeat_timeout": 15,
+            "scheduler.task_instance_heartbeat_timeout": 20,
             "scheduler.task_instance_heartbeat_timeout_detection_interval": 5,
             "triggerer.job_heartbeat_sec": 1,
             "triggerer.triggerer_health_check_threshold": 8,
@@ -533,11 +604,13 @@ class Deployment:
             settings["database.sql_alchemy_conn"] = self._postgresql.url("psycopg2")
             settings["database.sql_alchemy_conn_async"] = self._postgresql.url("asyncpg")
         (self.home / "dags").mkdir()
+        (self.home / "tmp").mkdir()
         local = "127.0.0.1,localhost"
         return {
             **base,
             **{f"AIRFLOW__{key.replace('.', '__').upper()}": str(value) for key, value in settings.items()},
             "AIRFLOW_HOME": str(self.home),
+            "TMPDIR": str(self.home / "tmp"),
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": local,
             "no_proxy": local,
@@ -577,7 +650,9 @@ class Run:
         def check() -> dict[str, Any] | None:
             task = self.task(task_id)
             if task["state"] in FINAL_STATES and task["state"] not in wanted:
-                raise DeploymentError(f"{self.dag_id}.{task_id} is {task['state']}, expected {' or '.join(states)}")
+                raise DeploymentError(
+                    f"{self.dag_id}.{task_id} is {task['state']}, expected {' or '.join(states)}"
+                )
             return task if task["state"] in wanted else None
 
         found: dict[str, Any] = self._deployment.wait_until(
@@ -609,8 +684,8 @@ class Run:
                 lines.append(entry)
                 continue
             lines.append(f"{entry.get('level', '')} {entry.get('event')}")
-            for error in entry.get("error_detail") or ():
-                lines.append(f"{error.get('exc_type')}: {error.get('exc_value')}")
+            errors = entry.get("error_detail") or ()
+            lines.extend(f"{error.get('exc_type')}: {error.get('exc_value')}" for error in errors)
         return "\n".join(lines)
 
     def log_files(self, task_id: str) -> dict[str, str]:

@@ -70,15 +70,23 @@ def test_a_fast_count_equals_the_exact_scan(body: str) -> None:
     assert (fast.rows, fast._quoted) == (exact.rows, exact._quoted)
 
 
-@given(st.lists(st.lists(st.text(min_size=1), min_size=4, max_size=4)), cuts, st.sampled_from(["\n", "\r\n"]))
-def test_what_the_csv_module_writes_is_counted_right(rows: list[list[str]], at: list[int], end: str) -> None:
+@given(
+    st.lists(st.lists(st.text(min_size=1), min_size=4, max_size=4)),
+    cuts,
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_what_the_csv_module_writes_is_counted_right(
+    rows: list[list[str]], at: list[int], end: str, quoting: int
+) -> None:
     rows = [[cell.encode("utf-8", "replace").decode() for cell in row] for row in rows]
     out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator=end)
+    writer = csv.writer(out, lineterminator=end, quoting=quoting)
     writer.writerow(["taskName", "sentence", "type", "language"])
     writer.writerows(rows)
     data = out.getvalue().encode()
-    assert feed(CsvCheck(), *pieces_of(data, at)).rows == len(rows)
+    # Not len(rows): before Python 3.13 the writer leaves a lone carriage return unquoted, which ends a row.
+    assert feed(CsvCheck(), *pieces_of(data, at)).rows == rows_of(data)
 
 
 def test_a_newline_inside_quotes_ends_no_row() -> None:

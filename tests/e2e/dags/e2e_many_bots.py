@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.providers.common.compat.sdk import DAG, task, task_group
 
 from airflow_provider_koreai.operators.koreai import (
@@ -10,7 +12,12 @@ from airflow_provider_koreai.operators.koreai import (
 )
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 
-with DAG(dag_id="e2e_many_bots", schedule=None, params={"bots": [], "folder": ""}):
+with DAG(
+    dag_id="e2e_many_bots",
+    schedule=None,
+    params={"bots": [], "folder": ""},
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=1)},
+):
 
     @task
     def bots(params: dict | None = None) -> list[str]:

@@ -10,16 +10,17 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 
 MODES: dict[str, dict[str, Any]] = {
-    "poke": {"mode": "poke", "deferrable": False},
-    "reschedule": {"mode": "reschedule", "deferrable": False},
-    "deferrable": {"deferrable": True},
+    "poke": {"mode": "poke", "deferrable": False, "poke_interval": 2},
+    # Where a task comes back before the scheduler has heard that its worker let go of it, Airflow counts a failure.
+    "reschedule": {"mode": "reschedule", "deferrable": False, "poke_interval": 10},
+    "deferrable": {"deferrable": True, "poke_interval": 2},
 }
 ENDINGS: dict[str, dict[str, Any]] = {
     "": {"timeout": 300},
-    "_timeout": {"timeout": 8},
-    "_soft_fail": {"timeout": 8, "soft_fail": True},
-    "_late_timeout": {"timeout": 50},
-    "_execution_timeout": {"timeout": 300, "execution_timeout": timedelta(seconds=8), "retries": 0},
+    "_timeout": {"timeout": 10},
+    "_soft_fail": {"timeout": 10, "soft_fail": True},
+    "_late_timeout": {"timeout": 60},
+    "_execution_timeout": {"timeout": 300, "execution_timeout": timedelta(seconds=10), "retries": 0},
 }
 
 for mode, how in MODES.items():
@@ -38,7 +39,6 @@ for mode, how in MODES.items():
                 requested_time="{{ params.requested_time }}",
                 on_superseded="{{ params.on_superseded }}",
                 file_type="csv",
-                poke_interval=2,
                 **how,
                 **what,
             )

@@ -178,7 +178,8 @@ def test_chunks_show_their_own_end(bot: Bot, server: ScriptedServer) -> None:
 
 
 def test_a_csv_whose_length_nobody_tells_is_refused(bot: Bot, server: ScriptedServer) -> None:
-    server.answer("200 OK", bot.content)
+    for _ in range(download.MAX_VAIN_ATTEMPTS):
+        server.answer("200 OK", bot.content)
     assert_refused(bot, "does not say how long")
 
 

@@ -205,7 +205,7 @@ def test_following_a_newer_export_mid_way_downloads_the_newer_one_whole(bot: Bot
     bot.mutate = lambda export: replace(export, requested_time=newer) if bot.asked > 1 else export
     result = bot.download(f"{bot.folder}/", ours=ours, on_superseded="follow")
     assert result.requested_time == newer
-    assert result.path == f"{bot.folder}/{bot.id}-2999-01-01T00-00-00.000Z.csv"
+    assert result.path == f"{bot.folder}/{bot.id}-2999-01-01T00:00:00.000Z.csv"
     assert [each["range"] for each in bot.requests()] == [None, "bytes=50000-", None]
     assert len(list(bot.folder.iterdir())) == 1
 

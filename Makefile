@@ -1,0 +1,73 @@
+# Each target sets up all that it needs, in .venv/, on a machine with only Python and make.
+#   make demo    run the example DAG on a real Airflow and show what was exported
+#   make test    run the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CONSTRAINTS := constraints/airflow-3.3.txt
+# Arguments for pytest: make test TESTS=tests/unit ARGS='-k polling'
+TESTS ?= tests/unit tests/integration
+ARGS ?=
+
+# Without bytecode every start of Airflow takes seconds longer.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format e2e compat lowest bench build constraints clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## create .venv with the package and all that development needs
+
+demo: $(READY) ## run the example DAG on a real Airflow and show what was exported
+	@$(BIN)/python scripts/demo.py
+
+test: $(READY) ## run the unit and integration tests
+	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+check: $(READY) ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+e2e: $(READY) ## run the tests on a whole Airflow: api-server, scheduler, dag-processor, triggerer
+	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+# One or more of the combinations that `scripts/compat.py --list` prints: make compat COMPAT="2.11-py3.10"
+compat: $(READY) ## run the tests on each supported Airflow and Python, in .venvs/
+	@$(BIN)/python scripts/compat.py $(COMPAT)
+
+lowest: $(READY) ## run the unit tests on the lowest versions that pyproject.toml allows
+	@$(BIN)/python scripts/compat.py lowest
+
+bench: $(READY) ## measure, and compare with what Airflow's own providers do
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) --group bench
+	@$(BIN)/python benchmarks/run.py $(BENCH)
+
+build: $(READY) ## build wheel and sdist into dist/ and check them
+	@rm -rf dist
+	$(BIN)/python -m build --installer uv
+	$(BIN)/twine check --strict dist/*
+
+constraints: $(READY) ## resolve the newest versions into constraints/
+	@$(BIN)/python scripts/update_constraints.py
+
+clean: ## remove everything that these targets made
+	rm -rf $(VENV) .venvs .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Redone only when the dependencies change.
+$(READY): pyproject.toml $(CONSTRAINTS)
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 10) or sys.exit("Python 3.10 or newer is needed; %s is %d.%d. Name another: make PYTHON=/path/to/python3.12 ..." % (sys.executable, v[0], v[1]))'
+	@test -x $(BIN)/python || echo "Setting up $(VENV) (a minute or two, once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) -e '.[emulator,jwe]' --group dev
+	@touch $@

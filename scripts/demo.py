@@ -1,0 +1,345 @@
+"""
+Run the example DAG on a real Airflow, and show what was exported: ``make demo``.
+
+Kore.ai is played by the emulator, unless AIRFLOW_CONN_KOREAI_DEFAULT and KOREAI_BOT_ID are set: then the real
+account is asked. All that Airflow needs is kept in .demo/, away from any other Airflow of this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import unicodedata
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_koreai.emulator.config import DEMO_BOT
+from airflow_provider_koreai.emulator.process import EmulatorError, EmulatorProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / ".demo"
+FOLDER = DEMO / "exports"
+DAG_ID = "example_koreai_export_utterances"
+CONNECTION, BOT = "AIRFLOW_CONN_KOREAI_DEFAULT", "KOREAI_BOT_ID"
+ROWS_SHOWN = 10
+WIDEST_CELL = 56
+TAIL = 60
+
+# A line of Airflow's log: time, level, message, logger, further fields.
+LOG_LINE = re.compile(
+    r"^(?P<time>\S+) \[(?P<level>\w+) *\] (?P<text>.*?) *\[(?P<logger>[\w.]+)\](?P<fields>(?: \w+=.*)?)$"
+)
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+# Airflow reads this module at its start. In a demo nobody wants to wait for a retry.
+LOCAL_SETTINGS = "def task_policy(task):\n    task.retries = 0\n"
+
+
+class DemoError(Exception):
+    """Something that the user is told in one sentence."""
+
+
+def main() -> int:
+    """Run the demo; the answer is the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
+    try:
+        with kore_ai() as (connection, bot_id):
+            home = prepare_airflow()
+            run_id = run_dag(home, connection, bot_id)
+        show_result(fetched(home, run_id))
+    except (DemoError, EmulatorError) as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+@contextlib.contextmanager
+def kore_ai() -> Iterator[tuple[str, str]]:
+    """Give a connection and a bot: the user's, or the emulator's."""
+    connection, bot_id = os.environ.get(CONNECTION), os.environ.get(BOT)
+    if connection and bot_id:
+        step("Kore.ai", f"the account of your {CONNECTION}, bot {bot_id}")
+        yield connection, bot_id
+        return
+    if connection or bot_id:
+        is_set, is_not = (CONNECTION, BOT) if connection else (BOT, CONNECTION)
+        raise DemoError(
+            f"{is_set} is set, but {is_not} is not. Set both to use your account, or neither to use the emulator."
+        )
+    with EmulatorProcess() as emulator:
+        step("Kore.ai", f"played by the emulator at {emulator.base_url}, bot {DEMO_BOT}")
+        yield emulator.connection_json(), DEMO_BOT
+
+
+def prepare_airflow() -> Path:
+    """Make an Airflow home with a database, unless it is there."""
+    airflow = version("apache-airflow")
+    home = DEMO / f"airflow-{airflow}"
+    migrated = home / ".migrated"
+    step("Airflow", f"{airflow}, with its own database in {shown(home)}")
+    (home / "config").mkdir(parents=True, exist_ok=True)
+    (home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
+    if not migrated.is_file():
+        print("          creating the database, once ...")
+        log = home / "migrate.log"
+        with log.open("wb") as file:
+            command = [sys.executable, "-m", "airflow", "db", "migrate"]
+            code = subprocess.run(
+                command,
+                env=environment(home),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                check=False,
+            ).returncode
+        if code != 0:
+            print_tail(log)
+            raise DemoError(f"'airflow db migrate' exited with {code}.")
+        migrated.touch()
+    return home
+
+
+def run_dag(home: Path, connection: str, bot_id: str) -> str:
+    """
+    Run the example DAG, and print what its tasks say.
+
+    :param home: the Airflow home.
+    :param connection: the connection to Kore.ai.
+    :param bot_id: the bot.
+    :return: the run's ID.
+    """
+    step("DAG", f"{DAG_ID} (example_dags/{DAG_ID}.py)")
+    last = newest_run(home)
+    conf = json.dumps({"bot_id": bot_id, "folder": str(FOLDER)})
+    command = [sys.executable, "-m", "airflow", "dags", "test", DAG_ID, "--conf", conf]
+    log = home / "run.log"
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(
+            command,
+            env=environment(home, AIRFLOW_CONN_KOREAI_DEFAULT=connection),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+    ):
+        try:
+            for line in what_matters(tee(process.stdout or (), file)):
+                print(f"          {line}")
+        except BaseException:
+            process.terminate()
+            raise
+    run = newest_run(home)
+    if process.returncode != 0 or run is None or run == last:
+        print_tail(log)
+        raise DemoError(
+            f"'airflow dags test' exited with {process.returncode}; the whole log is {shown(log)}."
+        )
+    return run[1]
+
+
+def what_matters(lines: Iterable[str]) -> Iterator[str]:
+    """
+    Pick the lines of Airflow's log that tell the story: what our tasks said, their states, errors.
+
+    :param lines: the log.
+    """
+    task = ""
+    for line in lines:
+        match = LOG_LINE.match(line)
+        if match is None:
+            continue
+        text, fields = match["text"], match["fields"]
+        if started := re.search(r"\[DAG TEST\] starting task_id=(\S+)", text):
+            task = started[1]
+        elif state := re.search(r" new_state=(\S+)", fields):
+            note = ": no worker slot is taken while it waits" if state[1] == "deferred" else ""
+            yield f"{task:<8}{state[1]}{note}"
+        elif "airflow_provider_koreai" in match["logger"] or match["level"] in ("error", "critical"):
+            yield f"{task:<8}{text}"
+
+
+def show_result(result: dict[str, object]) -> None:
+    """
+    Print where the file is and what is in it, after comparing it with what the task reported.
+
+    :param result: the XCom of the download task.
+    """
+    path = Path(str(result["path"]))
+    content = path.read_bytes()
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = csv.reader(file)
+    found = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "rows": len(rows)}
+    for key, value in found.items():
+        if value != result[key]:
+            raise DemoError(f"the task reported {key} {result[key]}, but {path} has {value}.")
+    step("Export", shown(path))
+    print(f"          rows     {found['rows']:,}")
+    print(f"          bytes    {found['bytes']:,}")
+    print(f"          SHA-256  {found['sha256']}")
+    print("          as the task reported them (XCom), and as they are in the file\n")
+    for line in table(header, rows[:ROWS_SHOWN]):
+        print(line)
+    if len(rows) > ROWS_SHOWN:
+        print(f"... and {len(rows) - ROWS_SHOWN:,} rows more")
+
+
+def table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
+    """
+    Lay rows out in columns.
+
+    :param header: the columns' names.
+    :param rows: the rows.
+    """
+    cells = [[cell(text) for text in row] for row in [header, *rows]]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=False)]
+    for number, row in enumerate(cells):
+        padded = (text + " " * (size - width(text)) for text, size in zip(row, widths, strict=False))
+        yield "  ".join(padded).rstrip()
+        if number == 0:
+            yield "  ".join("-" * size for size in widths)
+
+
+def cell(text: str) -> str:
+    """
+    Make a text fit into a column, on one line.
+
+    :param text: any text.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "⏎").replace("\t", " ")
+    text = "".join(char for char in text if unicodedata.category(char) != "Cc")
+    if width(text) <= WIDEST_CELL:
+        return text
+    while width(text) > WIDEST_CELL - 1:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def width(text: str) -> int:
+    """
+    Say how many columns of a terminal a text takes.
+
+    :param text: one line.
+    """
+    return sum(
+        2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+        if unicodedata.category(char) not in ("Mn", "Me", "Cf")
+    )
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """
+    Make the environment of an Airflow that minds nothing but this demo.
+
+    :param home: the Airflow home.
+    :param more: further variables.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return {
+        **inherited,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+        "PYTHONWARNINGS": "ignore",
+        # A terminal's width would break the log's lines.
+        "COLUMNS": "10000",
+        **more,
+    }
+
+
+def newest_run(home: Path) -> tuple[int, str] | None:
+    """
+    Look up the DAG's newest run.
+
+    :param home: the Airflow home.
+    """
+    query = "select id, run_id from dag_run where dag_id = ? order by id desc limit 1"
+    with contextlib.closing(sqlite3.connect(home / "airflow.db")) as database:
+        row: tuple[int, str] | None = database.execute(query, (DAG_ID,)).fetchone()
+    return row
+
+
+def fetched(home: Path, run_id: str) -> dict[str, object]:
+    """
+    Look up what the download task returned.
+
+    :param home: the Airflow home.
+    :param run_id: the run.
+    """
+    query = "select value from xcom where dag_id = ? and run_id = ? and task_id = 'fetch' and key = 'return_value'"
+    with contextlib.closing(sqlite3.connect(home / "airflow.db")) as database:
+        row = database.execute(query, (DAG_ID, run_id)).fetchone()
+    if row is None:
+        raise DemoError("the task 'fetch' left no result in Airflow's database.")
+    result: dict[str, object] = json.loads(row[0])
+    return result
+
+
+def tee(lines: Iterable[str], file: object) -> Iterator[str]:
+    """
+    Keep each line in a file as it passes.
+
+    :param lines: the lines.
+    :param file: the file.
+    """
+    for line in lines:
+        plain = ESCAPE.sub("", line)
+        file.write(plain)  # type: ignore[attr-defined]
+        yield plain.rstrip("\n")
+
+
+def print_tail(log: Path) -> None:
+    """
+    Print the end of a log.
+
+    :param log: the file.
+    """
+    lines = log.read_text("utf-8", "replace").splitlines()
+    print(f"\nThe last lines of {shown(log)}:", file=sys.stderr)
+    for line in lines[-TAIL:]:
+        print(f"  {line[:300]}", file=sys.stderr)
+
+
+def step(name: str, text: str) -> None:
+    """
+    Print what comes next.
+
+    :param name: in one word.
+    :param text: in a few more.
+    """
+    print(f"{name:<10}{text}")
+
+
+def shown(path: Path) -> str:
+    """
+    Shorten a path for the reader.
+
+    :param path: any path.
+    """
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What the integration tests share: an emulator in a process of its own, and Airflow with a real database."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_koreai.emulator.process import EmulatorProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Airflow reads this module at its start. A retry would wait for minutes.
+LOCAL_SETTINGS = "def task_policy(task):\n    task.retries = 0\n"
+
+
+class AirflowInstallation:
+    """
+    Airflow as its command line shows it, with a home and a migrated database of its own. Tasks are not retried.
+
+    :param home: the AIRFLOW_HOME.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.database = home / "airflow.db"
+        (home / "config").mkdir(parents=True)
+        (home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one ``airflow`` command; its stdout has the log too."""
+        return subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env={**os.environ, "AIRFLOW_HOME": str(self.home), "COLUMNS": "10000", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the metadata database."""
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            return database.execute(statement, parameters).fetchall()
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """The state of each task of a run."""
+        statement = "select task_id, state from task_instance where dag_id = ? and run_id = ?"
+        return dict(self.query(statement, dag_id, run_id))
+
+    def xcoms(self, dag_id: str, run_id: str) -> dict[tuple[str, str], Any]:
+        """All XComs of a run, by task and key."""
+        statement = "select task_id, key, value from xcom where dag_id = ? and run_id = ?"
+        return {(task, key): json.loads(value) for task, key, value in self.query(statement, dag_id, run_id)}
+
+
+@pytest.fixture(scope="session")
+def emulator_process() -> Iterator[EmulatorProcess]:
+    """The one emulator of the session. Exports are done at once unless a test says otherwise."""
+    with EmulatorProcess(seconds=0, too_soon_seconds=0) as process:
+        yield process
+
+
+@pytest.fixture
+def emulator(emulator_process: EmulatorProcess) -> EmulatorProcess:
+    """The emulator as it was after its start."""
+    emulator_process.control.reset()
+    return emulator_process
+
+
+@pytest.fixture
+def koreai_conn(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection ``koreai_default`` to the emulator; gives its ID."""
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", emulator.connection_json())
+    return "koreai_default"
+
+
+@pytest.fixture(scope="session")
+def airflow_installation(tmp_path_factory: pytest.TempPathFactory) -> AirflowInstallation:
+    """An Airflow for the whole session, apart from the one that the tests themselves import."""
+    installation = AirflowInstallation(tmp_path_factory.mktemp("airflow") / "home")
+    answer = installation.run("db", "migrate")
+    assert answer.returncode == 0, answer.stdout
+    return installation
