@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_koreai.deferral import TRIGGER, failure_event, success_event
@@ -104,7 +105,25 @@ class KoreAIExportStatusTrigger(BaseTrigger):
         else:
             done = watch.result(export)
             if self.end_from_trigger:
-                xcoms: dict[str, Any] = {XCOM_RETURN_KEY: done}
-                yield TaskSuccessEvent(xcoms=xcoms)
+                yield await self._end(done)
             else:
                 yield TriggerEvent(success_event(done))  # type: ignore[no-untyped-call]
+
+    async def _end(self, done: dict[str, str]) -> TaskSuccessEvent:
+        """Push the sensor's result, and end its task."""
+        task = self.task_instance
+        if not AIRFLOW_V_3_0_PLUS or task is None:
+            return TaskSuccessEvent(xcoms={XCOM_RETURN_KEY: dict(done)})
+        # Airflow 3 (seen on 3.3.2) encodes what the event carries twice: downstream would get a text.
+        from airflow.providers.common.compat.sdk import XCom
+        from asgiref.sync import sync_to_async
+
+        await sync_to_async(XCom.set)(
+            key=XCOM_RETURN_KEY,
+            value=done,
+            dag_id=task.dag_id,
+            task_id=task.task_id,
+            run_id=task.run_id,
+            map_index=task.map_index,
+        )
+        return TaskSuccessEvent()
