@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Bytes of one part of an upload: S3 allows 10,000 parts, and each is held in memory.
 PART_SIZE = 8 << 20
+# Bytes after which a local disk is told to begin writing.
+WRITE_BACK_SIZE = 16 << 20
 # Where an upload becomes an object when it is completed, all at once, and not before. Azure's file system is not
 # among them: it deletes the earlier blob when an upload begins.
 _ATOMIC = frozenset({"s3", "s3a", "gs", "gcs"})
@@ -181,6 +183,7 @@ class LocalStaging:
         self._destination = destination
         self._part = part
         self._descriptor = descriptor
+        self._size = self._flushed = 0
 
     def write(self, data: bytes) -> None:
         """Add bytes, see :meth:`Staging.write`."""
@@ -190,16 +193,29 @@ class LocalStaging:
                 view = memoryview(data)
                 while written < len(data):
                     written += os.write(self._descriptor, view[written:])
+            self._size += len(data)
+            if self._size - self._flushed >= WRITE_BACK_SIZE:
+                self._write_back()
             return
         except OSError as error:
             problem = _text_of(error)
         raise self._failed(problem)
+
+    def _write_back(self) -> None:
+        """Let the disk begin with what was written, so that there is little left to sync at the end."""
+        advise = getattr(os, "posix_fadvise", None)
+        if advise is not None:
+            with suppress(OSError):
+                # On Linux this starts writing dirty pages, without waiting, and drops only clean ones.
+                advise(self._descriptor, self._flushed, self._size - self._flushed, os.POSIX_FADV_DONTNEED)
+        self._flushed = self._size
 
     def restart(self) -> None:
         """Begin again, see :meth:`Staging.restart`."""
         try:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
+            self._size = self._flushed = 0
             return
         except OSError as error:
             problem = _text_of(error)

@@ -1,14 +1,13 @@
 """
 From an export to its file: verified, and published whole or not at all.
 
-One pass: this thread receives and writes, a second one hashes, counts and checks. What ends an attempt early is
+One pass: this thread receives, counts and checks, a second one hashes and writes. What ends an attempt early is
 met here: a dropped connection is continued where it broke off if the server can prove that the file is still
 the same, an expired link is renewed if it is still the same export; else it begins again from the first byte.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import time
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_koreai.compression import SUFFIXES, compression_argument, compressor_factory
 from airflow_provider_koreai.content import ContentError, check_for
 from airflow_provider_koreai.destination import destination_for
-from airflow_provider_koreai.digestion import Digestion
 from airflow_provider_koreai.download_http import Body, LinkClient, Received, Trouble
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
@@ -28,13 +26,13 @@ from airflow_provider_koreai.exceptions import (
 )
 from airflow_provider_koreai.exports import describe, file_type_argument
 from airflow_provider_koreai.paths import PathArgument
+from airflow_provider_koreai.storing import Storing
 from airflow_provider_koreai.waiting import Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_koreai.auth import ConnectionSettings
-    from airflow_provider_koreai.compression import Compressor
     from airflow_provider_koreai.destination import Destination, Staging
     from airflow_provider_koreai.exports import Export, ExportWatch, Log
 
@@ -50,7 +48,7 @@ EMPTY_LINK_PAUSE = 1.0
 PROGRESS_INTERVAL = 10.0
 _sleep = time.sleep
 # Small reads (TLS gives 16 KiB at a time) are gathered up to this before they are written and handed over.
-_GATHER = 512 << 10
+_GATHER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -322,33 +320,32 @@ class _Transfer:
         self._max_bytes = max_bytes
         self._log = log
         self.farthest = 0
-        self._digestion: Digestion | None = None
         self._begin()
 
     def _begin(self) -> None:
         self.received = Received()
-        self.stored = 0
-        self._hasher = hashlib.sha256()
-        self._compressor: Compressor | None = self._make_compressor() if self._make_compressor else None
-        self._digestion = Digestion(
-            check_for(self._file_type), None if self._compressor is not None else self._hasher
-        )
+        self._check = check_for(self._file_type)
+        self._storing = Storing(self._staging, self._make_compressor() if self._make_compressor else None)
         self._progress = _Progress(self._log)
 
     @property
     def rows(self) -> int:
         """Utterances so far."""
-        return self._digestion.check.rows if self._digestion else 0
+        return self._check.rows
+
+    @property
+    def stored(self) -> int:
+        """Bytes of the stored file."""
+        return self._storing.size
 
     @property
     def sha256(self) -> str:
-        """Hash of what is stored."""
-        return self._hasher.hexdigest()
+        """Hash of the stored file."""
+        return self._storing.sha256
 
     def restart(self) -> None:
         """Forget what was received."""
-        if self._digestion is not None:
-            self._digestion.abandon()
+        self._storing.abandon()
         self._staging.restart()
         self._begin()
 
@@ -393,9 +390,8 @@ class _Transfer:
         :param min_rows: fewer rows are an error.
         :raises KoreAIDownloadError: it is not what it should be, or cannot be written.
         """
-        if self._compressor is not None:
-            self._store(self._compressor.flush())
-        self._checked(self._digestion.finish if self._digestion else None)
+        self._checked(self._check.finish)
+        self._storing.finish()
         if min_rows is not None and self.rows < min_rows:
             raise KoreAIDownloadError(
                 f"The export has {self.rows} utterances, fewer than min_rows={min_rows}. Nothing was published."
@@ -404,8 +400,7 @@ class _Transfer:
 
     def discard(self) -> None:
         """Leave nothing behind, unless it was published."""
-        if self._digestion is not None:
-            self._digestion.abandon()
+        self._storing.abandon()
         self._staging.discard()
 
     def _end_of(self, body: Body) -> Trouble | None:
@@ -419,29 +414,15 @@ class _Transfer:
     def _add(self, data: bytes) -> None:
         offset = self.received.offset + len(data)
         self._refuse_if_too_long(offset)
-        if self._compressor is None:
-            self._write(data)
-        else:
-            self._store(self._compressor.compress(data))
-        digestion = self._digestion
-        self._checked(lambda: digestion.feed(data) if digestion else None)
+        self._storing.put(data)
+        self._checked(lambda: self._check.feed(data))
         self.received = Received(offset, self.received.total, self.received.validator)
         self.farthest = max(self.farthest, offset)
         self._progress.tell(offset, self.received.total)
 
-    def _store(self, packed: bytes) -> None:
-        self._hasher.update(packed)
-        self._write(packed)
-
-    def _write(self, data: bytes) -> None:
-        if data:
-            self._staging.write(data)
-            self.stored += len(data)
-
-    def _checked(self, step: Callable[[], None] | None) -> None:
+    def _checked(self, step: Callable[[], None]) -> None:
         try:
-            if step is not None:
-                step()
+            step()
             return
         except ContentError as error:
             problem = str(error)
@@ -453,8 +434,7 @@ class _Transfer:
     def _refuse_if_too_long(self, size: int) -> None:
         if self._max_bytes is not None and size > self._max_bytes:
             raise KoreAIConfigurationError(
-                f"The export's file has {size if size else 'more'} bytes or more; max_bytes={self._max_bytes}. "
-                "Nothing was published."
+                f"The export's file has at least {size} bytes; max_bytes={self._max_bytes}. Nothing was published."
             )
 
 

@@ -123,12 +123,15 @@ def table_of_real_jobs(emulator: EmulatorProcess, durations: tuple[int, ...], re
         sensor.execute({})
         ends[bot_id] = time.time()
 
-    began = {}
+    ended = {}
+    lengths = random.Random(1)
     triggers, sensors = [], []
     for way, duration, repeat in jobs:
         bot_id = f"st-bench-{way}-{duration}-{repeat}"
-        emulator.control.configure_bot(bot_id, seconds=duration, status_per_hour=10**6)
-        began[bot_id] = time.time()
+        # Not a multiple of anybody's interval.
+        seconds = duration * (0.9 + 0.2 * lengths.random())
+        emulator.control.configure_bot(bot_id, seconds=seconds, status_per_hour=10**6)
+        ended[bot_id] = time.time() + seconds
         identity = hook.start_export(bot_id).identity.as_dict()
         if way == "ours":
             triggers.append((bot_id, identity))
@@ -152,7 +155,7 @@ def table_of_real_jobs(emulator: EmulatorProcess, durations: tuple[int, ...], re
         cells = []
         for way in names:
             bots = [f"st-bench-{way}-{duration}-{repeat}" for repeat in range(repeats)]
-            lag = statistics.mean(ends[bot] - began[bot] - duration for bot in bots)
+            lag = statistics.mean(ends[bot] - ended[bot] for bot in bots)
             calls = statistics.mean(len(emulator.control.requests(bot, call="status")) for bot in bots)
             cells.append(f"{lag:.2f} ({100 * lag / duration:.1f}%) {calls:.0f}")
         print(f"{duration:>4} s " + "".join(f"{cell:>22}" for cell in cells))

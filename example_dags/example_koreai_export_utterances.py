@@ -36,7 +36,7 @@ with DAG(
         "state": Param("configured", enum=["configured", "published"], title="State of the bot"),
         "file_type": Param("csv", enum=["csv", "json"], title="File type"),
         "folder": Param(
-            "/tmp/koreai",  # noqa: S108
+            "/tmp/koreai",
             type="string",
             title="Folder",
             description="A local folder, or a URL such as s3://lake/koreai",

@@ -6,6 +6,8 @@ machine does not have is skipped with a message, unless COMPAT_STRICT=1 is set: 
 is one more combination: the lowest versions of the direct dependencies that pyproject.toml allows.
 """
 
+# ruff: noqa: S603 - it runs this project's own programs
+
 from __future__ import annotations
 
 import argparse

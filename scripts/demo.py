@@ -5,6 +5,8 @@ Kore.ai is played by the emulator, unless AIRFLOW_CONN_KOREAI_DEFAULT and KOREAI
 account is asked. All that Airflow needs is kept in .demo/, away from any other Airflow of this machine.
 """
 
+# ruff: noqa: S603 - it runs this project's own programs
+
 from __future__ import annotations
 
 import contextlib
@@ -149,9 +151,8 @@ def run_dag(home: Path, connection: str, bot_id: str) -> str:
     run = newest_run(home)
     if process.returncode != 0 or run is None or run == last:
         print_tail(log)
-        raise DemoError(
-            f"'airflow dags test' exited with {process.returncode}; the whole log is {shown(log)}."
-        )
+        reason = reason_in(log) or f"'airflow dags test' exited with {process.returncode}."
+        raise DemoError(f"{reason}\nThe whole log is {shown(log)}.")
     return run[1]
 
 
@@ -307,6 +308,17 @@ def tee(lines: Iterable[str], file: object) -> Iterator[str]:
         plain = ESCAPE.sub("", line)
         file.write(plain)  # type: ignore[attr-defined]
         yield plain.rstrip("\n")
+
+
+def reason_in(log: Path) -> str | None:
+    """
+    Find what our last exception said.
+
+    :param log: the file.
+    """
+    pattern = r"^airflow_provider_koreai\.exceptions\.(\w+: .+)$"
+    found = re.findall(pattern, log.read_text("utf-8", "replace"), re.MULTILINE)
+    return found[-1] if found else None
 
 
 def print_tail(log: Path) -> None:

@@ -5,6 +5,8 @@ A file holds for every Python that its Airflow version runs on, and names no pac
 ``make constraints``, then ``make test compat``.
 """
 
+# ruff: noqa: S603 - it runs this project's own programs
+
 from __future__ import annotations
 
 import re

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -362,15 +363,15 @@ class Deployment:
     The deployment. A context manager.
 
     :param dags: folders of DAG files, by bundle name.
-    :param environment: further environment variables of all components.
+    :param settings: settings of Airflow that differ from those here, as ``{"section.key": value}``.
     """
 
     home: Path
     api: Api
 
-    def __init__(self, dags: Mapping[str, Path], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, dags: Mapping[str, Path], settings: Mapping[str, Any] | None = None) -> None:
         self._dags = dags
-        self._extra = dict(environment or {})
+        self._settings = dict(settings or {})
         self._processes = Processes()
         self._components: dict[str, subprocess.Popen[bytes]] = {}
         self._environment: dict[str, str] = {}
@@ -598,7 +599,10 @@ class Deployment:
             "triggerer.job_heartbeat_sec": 1,
             "triggerer.triggerer_health_check_threshold": 8,
             "usage_data_collection.enabled": False,
-            "workers.min_heartbeat_interval": 3,
+            # A supervisor that has just missed the end of its task's process looks again after so many seconds,
+            # and until then keeps the worker.
+            "workers.min_heartbeat_interval": 1,
+            **self._settings,
         }
         if self._postgresql is not None:
             settings["database.sql_alchemy_conn"] = self._postgresql.url("psycopg2")
@@ -614,7 +618,6 @@ class Deployment:
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": local,
             "no_proxy": local,
-            **self._extra,
         }
 
 
@@ -697,6 +700,17 @@ class Run:
     def stints(self, task_id: str) -> list[float]:
         """How long the task has occupied a worker, each time that it did."""
         return self._deployment.worker_stints(self.task(task_id)["id"])
+
+    def process_stints(self, task_id: str) -> list[float]:
+        """How long the task's own process has logged, each time that it ran; only for a task that ran once."""
+        (text,) = (text for name, text in self.log_files(task_id).items() if name.endswith("/attempt=1.log"))
+        stints: list[list[datetime]] = []
+        for line in text.splitlines():
+            entry = json.loads(line)
+            if entry["event"] == "::group::Pre Execute":
+                stints.append([])
+            stints[-1].append(datetime.fromisoformat(entry["timestamp"].replace("Z", "+00:00")))
+        return [(times[-1] - times[0]).total_seconds() for times in stints]
 
     def _task_path(self, task_id: str, map_index: int) -> str:
         suffix = f"/{map_index}" if map_index >= 0 else ""

@@ -114,4 +114,4 @@ def test_retry_waits_for_the_export_of_a_try_that_was_killed(
 def test_timeout_counts_from_the_first_start_of_the_wait_when_the_triggerer_was_killed(crash: Crash) -> None:
     task = crash.ends_at_deadline.wait_for_task("wait", "failed", timeout=150)
     assert "did not finish within 60 seconds" in crash.ends_at_deadline.log("wait")
-    assert datetime.fromisoformat(task["end_date"]).timestamp() < crash.restarted + 60
+    assert datetime.fromisoformat(task["end_date"].replace("Z", "+00:00")).timestamp() < crash.restarted + 60

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import CLIENT_SECRET
 from scenarios import Launched, Scenario
 
 if TYPE_CHECKING:
     from deployment import Deployment, Run
     from scenarios import KoreAI
+
+    from airflow_provider_koreai.emulator.process import EmulatorProcess
 
 TASKS = ("export", "wait", "fetch")
 BOTS = ["st-e2e-mapped-1", "st-e2e-mapped-2", "st-e2e-mapped-3"]
@@ -108,7 +109,9 @@ def test_xcoms_of_the_example_are_the_contract(example: Example) -> None:
     }
 
 
-def test_no_secret_token_or_link_is_left_anywhere(example: Example, deployment: Deployment) -> None:
+def test_no_secret_token_or_link_is_left_anywhere(
+    example: Example, deployment: Deployment, emulator: EmulatorProcess
+) -> None:
     run = example.run
     places: dict[str, str] = {"trigger row": json.dumps(example.trigger_row)}
     for task_id in TASKS:
@@ -118,7 +121,7 @@ def test_no_secret_token_or_link_is_left_anywhere(example: Example, deployment: 
     assert sum(".log" in name for name in places) == 4
     places |= deployment.logs()
     for name, text in places.items():
-        assert CLIENT_SECRET not in text, name
+        assert emulator.client_secret not in text, name
         assert not LINK.search(text), name
         assert not TOKEN.search(text), name
 

@@ -71,7 +71,13 @@ def test_a_fast_count_equals_the_exact_scan(body: str) -> None:
 
 
 @given(
-    st.lists(st.lists(st.text(min_size=1), min_size=4, max_size=4)),
+    st.lists(
+        st.lists(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+            min_size=4,
+            max_size=4,
+        )
+    ),
     cuts,
     st.sampled_from(["\n", "\r\n"]),
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
@@ -79,7 +85,6 @@ def test_a_fast_count_equals_the_exact_scan(body: str) -> None:
 def test_what_the_csv_module_writes_is_counted_right(
     rows: list[list[str]], at: list[int], end: str, quoting: int
 ) -> None:
-    rows = [[cell.encode("utf-8", "replace").decode() for cell in row] for row in rows]
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator=end, quoting=quoting)
     writer.writerow(["taskName", "sentence", "type", "language"])

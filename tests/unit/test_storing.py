@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import threading
+
+import pytest
+
+from airflow_provider_koreai.compression import compressor_factory
+from airflow_provider_koreai.exceptions import KoreAIDownloadError
+from airflow_provider_koreai.storing import Storing
+
+
+class Memory:
+    """Stages in memory; fails, or waits, at a given piece."""
+
+    def __init__(self, fail_at: int = -1, wait: threading.Event | None = None) -> None:
+        self.pieces: list[bytes] = []
+        self._fail_at = fail_at
+        self._wait = wait
+
+    def write(self, data: bytes) -> None:
+        if self._wait is not None:
+            self._wait.wait(10)
+        if len(self.pieces) == self._fail_at:
+            raise KoreAIDownloadError("disk full")
+        self.pieces.append(data)
+
+    def restart(self) -> None: ...
+    def publish(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+def test_pieces_are_stored_in_order_and_hashed() -> None:
+    memory = Memory()
+    storing = Storing(memory, None)
+    for number in range(100):
+        storing.put(b"%d," % number)
+    storing.finish()
+    data = b"".join(b"%d," % number for number in range(100))
+    assert b"".join(memory.pieces) == data
+    assert (storing.size, storing.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_what_is_hashed_and_measured_is_what_is_stored() -> None:
+    memory = Memory()
+    storing = Storing(memory, compressor_factory("gzip")())
+    storing.put(b"a" * 100_000)
+    storing.finish()
+    stored = b"".join(memory.pieces)
+    assert gzip.decompress(stored) == b"a" * 100_000
+    assert (storing.size, storing.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
+
+
+def test_an_error_comes_out_at_the_end() -> None:
+    storing = Storing(Memory(fail_at=0), None)
+    storing.put(b"x")
+    with pytest.raises(KoreAIDownloadError, match="disk full"):
+        storing.finish()
+
+
+def test_after_an_error_nothing_waits_in_vain() -> None:
+    storing = Storing(Memory(fail_at=1), None)
+    taken = 0
+    with pytest.raises(KoreAIDownloadError, match="disk full"):  # noqa: PT012 - at which piece, is not certain
+        for _ in range(10_000):
+            storing.put(b"x")
+            taken += 1
+    assert taken > 0
+
+
+def test_abandoning_stores_nothing_more_and_ends_the_thread() -> None:
+    go = threading.Event()
+    memory = Memory(wait=go)
+    storing = Storing(memory, None)
+    for _ in range(5):
+        storing.put(b"x")
+    threading.Timer(0.01, go.set).start()
+    storing.abandon()
+    assert len(memory.pieces) <= 1
+    assert not storing._thread.is_alive()
+
+
+def test_abandoning_twice_or_after_the_end_is_nothing() -> None:
+    storing = Storing(Memory(), None)
+    storing.finish()
+    storing.abandon()
+    storing.abandon()
