@@ -150,12 +150,13 @@ def download_export(
                     continue  # another export has taken the place of this one, and may have another name
                 transfer.complete(min_rows)
                 log.info(
-                    "Downloaded the export of bot %s %s to %s: %d utterances, %s.",
+                    "Downloaded the export of bot %s %s to %s: %d rows, %d bytes, SHA-256 %s",
                     export.bot_id,
                     describe(export.identity),
                     name,
                     transfer.rows,
-                    _size(transfer.stored),
+                    transfer.stored,
+                    transfer.sha256,
                 )
                 return DownloadResult(
                     path=name,

@@ -331,9 +331,6 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
             )
         except (KoreAIExportFailedError, KoreAIExportSupersededError) as error:
             raise final(error) from None
-        self.log.info(
-            "Stored %s: %d rows, %d bytes, SHA-256 %s", result.path, result.rows, result.bytes, result.sha256
-        )
         stored: dict[str, Any] = result.as_dict()
         return stored
 
