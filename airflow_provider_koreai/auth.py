@@ -281,6 +281,9 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
     try:
         parts = urlsplit(text)
         host_name, url_port = parts.hostname, parts.port
+        if "[" in parts.netloc:
+            # Python 3.10 does not check this itself.
+            ipaddress.IPv6Address((host_name or "").partition("%")[0])
     except ValueError:
         raise ValueError(f"is {text!r:.120}, which is not a host name or URL") from None
     # Tell of user info without repeating it: it may be a secret.

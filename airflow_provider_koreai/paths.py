@@ -107,7 +107,8 @@ def file_system(url: str, storage_conn_id: str | None) -> tuple[Any, str]:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     try:
-        target = ObjectStoragePath(url, conn_id=storage_conn_id or None)
+        # Airflow 2.11 looks for a connection in the URL only where none is given, not even None.
+        target = ObjectStoragePath(url, **({"conn_id": storage_conn_id} if storage_conn_id else {}))
         served: Any = target.fs
         problem = ""
     except (ValueError, ImportError, NotImplementedError) as error:

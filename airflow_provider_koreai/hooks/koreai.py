@@ -251,10 +251,9 @@ class KoreAIHook(BaseHook):
         :raises KoreAIConfigurationError: a field is missing or wrong; the text names all such fields.
         """
         if self._asettings is None:
-            from airflow.providers.common.compat.connection import (
-                get_async_connection,
-                get_async_extra_dejson,
-            )
+            from airflow.providers.common.compat.connection import get_async_connection
+
+            from airflow_provider_koreai.compat import get_async_extra_dejson
 
             connection = await get_async_connection(self.koreai_conn_id, hook=self)
             self._asettings = self._settings_of(connection, await get_async_extra_dejson(connection))

@@ -7,8 +7,9 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, ResumableJobMixin, conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_koreai.compat import ResumableJobMixin
 from airflow_provider_koreai.deferral import deferral, export_of_event
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.compat.sdk import BaseHook
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -160,9 +160,9 @@ class TestHost:
             ("koreai://id:secret@", "https://bots.kore.ai"),
         ],
     )
-    def test_the_uri_form_of_a_connection_is_understood(self, uri, url):
-        from_uri = getattr(Connection, "from_uri", None)
-        conn = from_uri(uri, conn_id=CONN) if from_uri else Connection(conn_id=CONN, uri=uri)
+    def test_the_uri_form_of_a_connection_is_understood(self, monkeypatch, uri, url):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN.upper()}", uri)
+        conn = BaseHook.get_connection(CONN)
         settings = settings_from_connection(
             CONN,
             host=conn.host,
