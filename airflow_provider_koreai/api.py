@@ -172,7 +172,10 @@ def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIEr
     if status == 408 or status >= 500:
         return KoreAIServerError(f"{said}.")
     if 400 <= status < 500:
-        return KoreAIRefusedError(f"{said}. Check bot_id and the host of connection {conn_id!r}.")
+        return KoreAIRefusedError(
+            f"{said}. Check bot_id and the host of connection {conn_id!r}.",
+            by_api=bool(_vendor_errors(answer.body)),
+        )
     return KoreAIRequestError(
         f"{said}. That is no answer of the API; check the host of connection {conn_id!r} "
         "(it must be the API's own host, without redirects)."
@@ -237,18 +240,7 @@ def vendor_message(body: bytes) -> str:
 
     :param body: the body; where it is not the vendor's, its beginning is given instead.
     """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    entries = document.get("errors") if isinstance(document, dict) else None
-    said = []
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and isinstance(entry.get("msg"), str):
-            code = entry.get("code")
-            said.append(
-                f"{entry['msg'].rstrip('.')}" + (f" (code {code})" if isinstance(code, (int, str)) else "")
-            )
+    said = _vendor_errors(body)
     if said:
         return scrub("; ".join(said)[:_SHOWN])
     return _beginning(body)
@@ -261,6 +253,22 @@ def scrub(text: str) -> str:
     :param text: any text.
     """
     return re.sub(r"\?[^\s\"'<>=]*=[^\s\"'<>]*", "?...", text)
+
+
+def _vendor_errors(body: bytes) -> list[str]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    entries = document.get("errors") if isinstance(document, dict) else None
+    said = []
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("msg"), str):
+            code = entry.get("code")
+            said.append(
+                f"{entry['msg'].rstrip('.')}" + (f" (code {code})" if isinstance(code, (int, str)) else "")
+            )
+    return said
 
 
 def _document(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> dict[str, Any]:

@@ -32,7 +32,15 @@ class KoreAIRequestError(KoreAIError):
 
 
 class KoreAIRefusedError(KoreAIRequestError, AirflowFailException):
-    """A definite 4xx (not 401, 403, 408, 429): the same request would be refused again."""
+    """
+    A definite 4xx (not 401, 403, 408, 429): the same request would be refused again.
+
+    :param by_api: the body is an error of the API's, so it was Kore.ai that refused.
+    """
+
+    def __init__(self, message: str, *, by_api: bool = False) -> None:
+        super().__init__(message)
+        self.by_api = by_api
 
 
 class KoreAIServerError(KoreAIError):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Seconds; one call a second is the vendor's limit, so never less, unless the caller's upper bound is lower.
 SHORTEST = 1.0
+# A poke_interval of 0 must not become a loop without a pause.
+LEAST_UPPER = 0.1
 # The pause as a share of the time waited, where the percentage foretells nothing ...
 BLIND_SHARE = 0.3
 # ... and the largest such share where it does: it may move faster towards the end than it did so far.
@@ -91,12 +93,12 @@ class Pace:
     """
     The samples of one wait, and what follows from them.
 
-    :param upper: the longest pause in seconds.
+    :param upper: the longest pause in seconds; at least :data:`LEAST_UPPER`.
     :param random: gives numbers from 0 to 1.
     """
 
     def __init__(self, upper: float, random: Callable[[], float]) -> None:
-        self.upper = upper
+        self.upper = max(upper, LEAST_UPPER)
         self._random = random
         self._first: Sample | None = None
         self._last: Sample | None = None

@@ -203,8 +203,9 @@ class KoreAIHook(BaseHook):
                 )
             self.get_export(settings.bot_id, max_tries=1)
         except KoreAIRefusedError as error:
-            # The token was accepted; what is refused is the question, such as for a bot without any export.
-            return True, f"Kore.ai accepted the credentials. {error}"
+            # Where the API itself says so, the token was accepted, and what is refused is the question, such as for
+            # a bot without any export.
+            return error.by_api, f"{'Kore.ai accepted the credentials. ' if error.by_api else ''}{error}"
         except KoreAIRateLimitError as error:
             return True, f"Kore.ai answered that its rate limit is reached, try later. {error}"
         except KoreAIAuthError as error:

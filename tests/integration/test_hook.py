@@ -304,6 +304,13 @@ def test_the_test_button_says_what_is_wrong(monkeypatch, emulator, change, messa
     assert "wrong-secret" not in said
 
 
+def test_the_test_button_does_not_take_another_servers_404_for_a_good_sign(hook, emulator):
+    emulator.control.add_fault(BOT, "status", "http", status=404, body="<html>Not Found</html>")
+    works, message = hook.test_connection()
+    assert not works
+    assert "404" in message
+
+
 def test_the_test_button_tells_a_missing_scope(hook, emulator):
     emulator.control.configure_bot(BOT, scope=False)
     works, said = hook.test_connection()

@@ -255,3 +255,9 @@ class TestSimulatedJobs:
             now += pace.after_answer(now, float(steps[int(now / 3600 * len(steps))]))
         assert len(asked) <= 1800
         assert all(later - earlier >= 59 for earlier, later in zip(asked, asked[60:], strict=False))
+
+
+def test_an_upper_bound_of_nothing_still_pauses():
+    pace = Pace(0.0, lambda: 0.0)
+    assert pace.after_answer(0.0, None) > 0
+    assert pace.after_failure() > 0
