@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_koreai.polling import (
+    LEAST_UPPER,
     LONGEST_AFTER_FAILURE,
     SHORTEST,
     Pace,
@@ -144,7 +145,7 @@ class TestPace:
         for passed, percent in history:
             elapsed += passed
             delay = pace.after_failure() if percent == "failure" else pace.after_answer(elapsed, percent)
-            assert min(SHORTEST, upper) <= delay <= upper
+            assert min(SHORTEST, upper) <= delay <= max(upper, LEAST_UPPER)
 
     @given(histories, uppers, st.integers(0, 2**32))
     def test_the_same_jitter_gives_the_same_pauses(self, history, upper, seed):
