@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.auth import ConnectionSettings
 
-# The most that one read takes. Larger pieces gain nothing; smaller ones cost thread switches.
-CHUNK = 1 << 20
+# The most that one read takes. For each, that much is allocated; with larger ones, most of it in vain.
+CHUNK = 256 << 10
 # Compressed bytes may stand for a thousand times as many.
 _COMPRESSED_CHUNK = 64 << 10
 MAX_REDIRECTS = 5

@@ -1,7 +1,7 @@
 """
 A JSON array of objects, read piece by piece in bounded memory.
 
-The standard library's parser does the parsing, many elements at a call, which is several times faster than a
+The standard library's parser does the parsing, many elements at a call, which is faster than a
 streaming parser's events. All that is decided here is where to cut, and a wrong cut cannot go unnoticed: what
 was cut has to parse as a complete list. The streaming parser ijson (3.6, yajl) was tried instead: 400 kB of
 nested brackets made it take all memory, and a lone surrogate silently became a question mark.

@@ -176,7 +176,7 @@ def rss_mib() -> float:
     return pages * resource.getpagesize() / (1 << 20)
 
 
-def fleet_child(waits: int, seconds: float) -> None:
+def fleet_child(waits: int, seconds: float, ramp: float) -> None:
     """Hold many waits on one event loop, as a triggerer does, and print what that cost as JSON."""
     empty = rss_mib()
     from airflow_provider_koreai.hooks.koreai import KoreAIHook
@@ -204,7 +204,7 @@ def fleet_child(waits: int, seconds: float) -> None:
     KoreAIHook.aget_export = ask  # type: ignore[method-assign]
 
     async def one(index: int) -> str:
-        await real_sleep(random.random() * min(30.0, seconds / 2))
+        await real_sleep(random.random() * ramp)
         trigger = module.KoreAIExportStatusTrigger(
             bot_id=f"st-fleet-{index}", deadline=time.time() + 3600, timeout=3600
         )
@@ -251,15 +251,13 @@ def fleet_child(waits: int, seconds: float) -> None:
     )
 
 
-def table_of_fleets(emulator: EmulatorProcess, sizes: tuple[int, ...], seconds: float) -> None:
+def table_of_fleets(emulator: EmulatorProcess, sizes: tuple[int, ...], seconds: float, ramp: float) -> None:
     """Print what fleets of waits cost, each in a fresh process on one core."""
     from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(emulator.pid, cores[1:] or cores)
-    print(
-        f"\nWaits in one process on one core, exports of {seconds:g} s, started over {min(30.0, seconds / 2):g} s;"
-    )
+    print(f"\nWaits in one process on one core, exports of {seconds:g} s, begun over {ramp:g} s;")
     print("lateness is from a poll's due time to its answer")
     print(
         f"{'waits':>6} {'done':>6} {'polls':>7} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7} {'loop gap ms':>12} {'core %':>7} {'ms CPU/poll':>12} {'MiB above empty':>16} {'above imports':>14}"
@@ -270,7 +268,16 @@ def table_of_fleets(emulator: EmulatorProcess, sizes: tuple[int, ...], seconds: 
             emulator.control.configure_bot(f"st-fleet-{index}", seconds=seconds)
             hook.start_export(f"st-fleet-{index}")
         child = subprocess.run(
-            [sys.executable, __file__, "--fleet-child", str(size), "--seconds", str(seconds)],
+            [
+                sys.executable,
+                __file__,
+                "--fleet-child",
+                str(size),
+                "--seconds",
+                str(seconds),
+                "--ramp",
+                str(ramp),
+            ],
             check=True,
             stdout=subprocess.PIPE,
             text=True,
@@ -293,11 +300,13 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5, help="real jobs of each length")
     parser.add_argument("--fleets", default="100,1000,2000", help="sizes of the fleets; empty: none")
-    parser.add_argument("--seconds", type=float, default=90.0, help="how long a fleet's exports take")
+    parser.add_argument("--seconds", type=float, default=240.0, help="how long a fleet's exports take")
+    # All of them wait at once from then on. The emulator answers some 400 calls a second: more than that is its limit.
+    parser.add_argument("--ramp", type=float, default=120.0, help="seconds over which a fleet's waits begin")
     parser.add_argument("--fleet-child", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.fleet_child:
-        fleet_child(arguments.fleet_child, arguments.seconds)
+        fleet_child(arguments.fleet_child, arguments.seconds, arguments.ramp)
         return
     table_of_pacing()
     numbers = lambda text: tuple(int(part) for part in text.split(",") if part)  # noqa: E731
@@ -307,7 +316,7 @@ def main() -> None:
         if numbers(arguments.real):
             table_of_real_jobs(emulator, numbers(arguments.real), arguments.repeats)
         if numbers(arguments.fleets):
-            table_of_fleets(emulator, numbers(arguments.fleets), arguments.seconds)
+            table_of_fleets(emulator, numbers(arguments.fleets), arguments.seconds, arguments.ramp)
 
 
 if __name__ == "__main__":

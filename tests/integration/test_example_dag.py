@@ -6,6 +6,7 @@ import csv
 import hashlib
 import itertools
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 DAG_ID = "example_koreai_export_utterances"
 BOT = "st-demo-travel"
 DAYS = itertools.count(1)
+# Airflow's own supervisor prints at debug level what it is told to mask; on 3.0 `dags test` shows that level.
+AIRFLOWS_OWN = re.compile(r"^.*\[debug *\].*MaskSecret\(value=.*\n", re.MULTILINE)
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Run:
     A run of the DAG.
 
     :param exit_code: of ``airflow dags test``.
-    :param log: what it printed.
+    :param log: what it printed, but for what Airflow prints of its own masking.
     :param states: the state of each task.
     :param xcoms: all XComs, by task and key.
     :param folder: where its file belongs.
@@ -58,7 +61,7 @@ def run_dag(airflow_installation, koreai_conn, tmp_path) -> Callable[..., Run]:
         ((run_id,),) = runs
         return Run(
             answer.returncode,
-            answer.stdout,
+            AIRFLOWS_OWN.sub("", answer.stdout),
             airflow_installation.task_states(DAG_ID, run_id),
             airflow_installation.xcoms(DAG_ID, run_id),
             folder,
