@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.exports import Log
 
-# Bytes of one part of an upload: S3 allows 10,000 parts, and each is held in memory.
-PART_SIZE = 8 << 20
+# Bytes of one part of an upload: the least that S3 takes, because several copies are in memory; of 10,000 parts at
+# most, which is 48 GiB.
+PART_SIZE = 5 << 20
 # Bytes after which a local disk is told to begin writing.
 WRITE_BACK_SIZE = 16 << 20
 # Where an upload becomes an object when it is completed, all at once, and not before. Azure's file system is not
