@@ -63,7 +63,8 @@ def test_a_connection_that_ends_before_the_body_is_tried_again(bot: Bot, at: str
 def test_many_drops_are_no_reason_to_give_up_while_there_is_progress(bot: Bot) -> None:
     bot.fault("drop", at=10_000, times=15)
     assert bot.download().rows == 3000
-    assert len(bot.requests()) == 16 or bot.file.read_bytes() == bot.content
+    assert bot.file.read_bytes() == bot.content
+    assert len(bot.requests()) > 2 * download.MAX_VAIN_ATTEMPTS
 
 
 def test_drops_without_progress_are(bot: Bot) -> None:
@@ -144,7 +145,7 @@ def test_a_wrong_content_range_is_not_taken(bot: Bot) -> None:
 
 def test_a_stalled_connection_is_given_up_and_continued(bot: Bot) -> None:
     bot.fault("stall", at=50_000, seconds=60)
-    bot.download(settings={"timeout": 0.3})
+    bot.download(settings={"timeout": 1.0})
     assert bot.file.read_bytes() == bot.content
     assert [each["status"] for each in bot.requests()] == [200, 206]
 
@@ -219,15 +220,16 @@ def test_the_latest_export_may_become_another_one_mid_way(bot: Bot) -> None:
 
 
 def test_an_export_that_still_runs_is_waited_for(bot: Bot) -> None:
-    bot.configure(seconds=0.3)
-    assert bot.download(ours=bot.start()).rows == 3000
-    assert bot.asked > 1
+    running = {"status": ExportStatus.IN_PROGRESS, "download_url": None}
+    bot.mutate = lambda export: replace(export, **running) if bot.asked < 3 else export  # type: ignore[arg-type]
+    assert bot.download().rows == 3000
+    assert bot.asked == 3
 
 
 def test_an_empty_link_is_waited_for(bot: Bot) -> None:
-    bot.configure(empty_link_seconds=0.3)
-    assert bot.download(ours=bot.start()).rows == 3000
-    assert bot.asked > 1
+    bot.mutate = lambda export: replace(export, download_url=None) if bot.asked < 3 else export
+    assert bot.download().rows == 3000
+    assert bot.asked == 3
 
 
 def test_a_status_that_still_speaks_of_an_earlier_export_is_waited_out(bot: Bot) -> None:
