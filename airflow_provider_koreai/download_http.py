@@ -18,9 +18,9 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_koreai import __version__
 from airflow_provider_koreai.api import retry_after
 from airflow_provider_koreai.download_links import LinkPolicy, redirect_target
+from airflow_provider_koreai.transport import USER_AGENT, new_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -166,13 +166,11 @@ class LinkClient:
     """
 
     def __init__(self, settings: ConnectionSettings) -> None:
-        import requests
-
         self._policy = LinkPolicy(settings)
         self._timeout = settings.timeout
         # As an argument of the call: on the session, requests would let REQUESTS_CA_BUNDLE overrule it.
         self._verify: str | bool = settings.ca_bundle or True
-        self._session = requests.Session()
+        self._session = new_session()
 
     def close(self) -> None:
         """Close the connections."""
@@ -192,7 +190,7 @@ class LinkClient:
             "Accept": "*/*",
             # A compressed answer could not be continued: ranges count its bytes, not the file's.
             "Accept-Encoding": "identity",
-            "User-Agent": f"airflow-provider-koreai/{__version__}",
+            "User-Agent": USER_AGENT,
         }
         if offset and received.validator:
             headers |= {"Range": f"bytes={offset}-", "If-Range": received.validator}
@@ -217,8 +215,7 @@ class LinkClient:
         import urllib3
 
         try:
-            # Anything but None as auth keeps requests from adding credentials out of ~/.netrc.
-            request = requests.Request("GET", link, headers=headers, auth=_leave_as_it_is)
+            request = requests.Request("GET", link, headers=headers)
             prepared = self._session.prepare_request(request)
             how: Any = self._session.merge_environment_settings(link, {}, True, self._verify, None)
             with quiet_http_logs():
@@ -365,10 +362,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield each
             # requests and urllib3 hand the cause over as an argument or as ``reason`` as well.
             todo += [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]
-
-
-def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 class _Inflate:
