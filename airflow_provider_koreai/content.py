@@ -10,14 +10,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from importlib import import_module
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
+
+import stringzilla
 
 from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 REQUIRED_COLUMNS = ("taskName", "sentence")
@@ -36,16 +34,6 @@ _BEHIND_CLOSING = frozenset({b",", b"\n", b"\r", b""})
 _JSON_PIECE = 64 << 10
 _first = itemgetter(slice(None, 1))
 _last = itemgetter(slice(-1, None))
-
-_count: Callable[[bytes, bytes], int]
-_find: Callable[[bytes, bytes], int]
-try:
-    # The extra ``fast``: several times as fast, which shows where a link is faster than a disk.
-    _strings: Any = import_module("stringzilla")
-    _count, _find = _strings.count, _strings.find
-except ImportError:
-    # For two characters, rfind is faster than find.
-    _count, _find = bytes.count, bytes.rfind
 
 
 class ContentError(Exception):
@@ -174,7 +162,7 @@ class CsvCheck:
                 self._scan(data[start:end])
             else:
                 data = data[start:end]
-                self.rows += _count(data, b"\n") - _blank_lines(data)
+                self.rows += stringzilla.count(data, b"\n") - _blank_lines(data)
 
     def _lines_with_quotes(self, data: bytes) -> None:
         pieces = data.split(b'"')
@@ -189,12 +177,12 @@ class CsvCheck:
             not _BEFORE_OPENING.issuperset(map(_last, opening))
             or not _BEHIND_CLOSING.issuperset(map(_first, closing))
             or text.startswith((b"\n", b"\r"))
-            or _find(text, b"\n\n") >= 0
+            or stringzilla.find(text, b"\n\n") >= 0
             or (b"\r" in text and (text.count(b"\r") != text.count(b"\r\n") or b"\n\r\n" in text))
         ):
             self._scan(data)
         else:
-            self.rows += _count(text, b"\n")
+            self.rows += stringzilla.count(text, b"\n")
             self._quoted = ends_quoted
 
     def _scan(self, data: bytes) -> None:
@@ -279,7 +267,7 @@ class JsonCheck:
 def _blank_lines(data: bytes) -> int:
     """Count empty lines in whole lines that have no quote and begin at a row's start."""
     first = data.startswith((b"\n", b"\r\n"))
-    if _find(data, b"\n\n") < 0 and b"\r" not in data:
+    if stringzilla.find(data, b"\n\n") < 0 and b"\r" not in data:
         return int(first)
     return first + sum(1 for _ in _BLANK_LINE.finditer(data, 1))
 
