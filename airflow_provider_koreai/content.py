@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from operator import itemgetter
 from typing import Protocol
 
 import stringzilla
@@ -28,12 +27,8 @@ _BLANK_LINE = re.compile(rb"(?<=\n)\r?\n")
 _OPENING = re.compile(rb'"(?<=[,\r\n]")')
 _QUOTED = re.compile(rb'"[^"]*(?:""[^"]*)*(?P<closed>"[^,\r\n]*)?')
 _ROW_END = re.compile(rb"(?<![\r\n])(?:\r\n|\r|\n)")
-_BEFORE_OPENING = frozenset({b",", b"\n", b""})
-_BEHIND_CLOSING = frozenset({b",", b"\n", b"\r", b""})
-# One parse of many elements at once would hold as many objects as a large piece has.
-_JSON_PIECE = 64 << 10
-_first = itemgetter(slice(None, 1))
-_last = itemgetter(slice(-1, None))
+# What is made of a piece while it is looked at stays in the processor's cache, and is few objects.
+_PIECE = 64 << 10
 
 
 class ContentError(Exception):
@@ -90,6 +85,10 @@ class CsvCheck:
         :param data: the piece; pieces may be cut anywhere.
         :raises ContentError: the content cannot be right any more.
         """
+        for start in range(0, len(data), _PIECE):
+            self._feed(data[start : start + _PIECE])
+
+    def _feed(self, data: bytes) -> None:
         if not self._began:
             data = self._begin(data)
         end = data.rfind(b"\n") + 1
@@ -165,17 +164,13 @@ class CsvCheck:
                 self.rows += stringzilla.count(data, b"\n") - _blank_lines(data)
 
     def _lines_with_quotes(self, data: bytes) -> None:
-        pieces = data.split(b'"')
+        pieces = stringzilla.split(data, b'"')
         began_quoted, ends_quoted = self._quoted, self._quoted ^ (len(pieces) % 2 == 0)
         outside = pieces[1 if began_quoted else 0 :: 2]
-        # Regular: a quote opens behind, and closes before, a separator. An empty piece is a doubled quote.
-        opening = outside if ends_quoted else outside[:-1]
-        closing = outside if began_quoted else outside[1:]
         # Each quoted part becomes one mark, so that what is around it does not meet.
-        text = (b'"' if began_quoted else b"") + b'"'.join(outside)
+        text = b"".join((b'"' if began_quoted else b"", b'"'.join(outside), b'"' if ends_quoted else b""))
         if (
-            not _BEFORE_OPENING.issuperset(map(_last, opening))
-            or not _BEHIND_CLOSING.issuperset(map(_first, closing))
+            not _is_regular(text)
             or text.startswith((b"\n", b"\r"))
             or stringzilla.find(text, b"\n\n") >= 0
             or (b"\r" in text and (text.count(b"\r") != text.count(b"\r\n") or b"\n\r\n" in text))
@@ -237,9 +232,9 @@ class JsonCheck:
         :param data: the piece; pieces may be cut anywhere.
         :raises ContentError: the content cannot be right any more.
         """
-        for start in range(0, len(data), _JSON_PIECE):
+        for start in range(0, len(data), _PIECE):
             try:
-                elements = self._parser.feed(data[start : start + _JSON_PIECE])
+                elements = self._parser.feed(data[start : start + _PIECE])
                 problem = ""
             except JsonArrayError as error:
                 elements, problem = [], str(error)
@@ -262,6 +257,22 @@ class JsonCheck:
             problem = str(error)
         if problem:
             raise ContentError(problem)
+
+
+def _is_regular(text: bytes) -> bool:
+    """Say whether each mark of a quoted part stands alone in its field; two marks are a doubled quote."""
+    marks = stringzilla.count(text, b'"')
+    doubled = stringzilla.count(text, b'""', allowoverlap=True)
+    return _add_up(text, marks - text.startswith(b'"') - doubled, (b',"', b'\n"')) and _add_up(
+        text, marks - text.endswith(b'"') - doubled, (b'",', b'"\n', b'"\r')
+    )
+
+
+def _add_up(text: bytes, total: int, patterns: tuple[bytes, ...]) -> bool:
+    for pattern in patterns:
+        if total > 0:
+            total -= stringzilla.count(text, pattern)
+    return total == 0
 
 
 def _blank_lines(data: bytes) -> int:
