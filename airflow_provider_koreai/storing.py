@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.destination import Staging
 
 # Pieces that may wait, each about a mebibyte at most: what a stall of either side is bridged with.
-_DEPTH = 6
+_DEPTH = 3
 
 
 class Storing:

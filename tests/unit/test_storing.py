@@ -73,7 +73,7 @@ def test_abandoning_stores_nothing_more_and_ends_the_thread() -> None:
     go = threading.Event()
     memory = Memory(wait=go)
     storing = Storing(memory, None)
-    for _ in range(5):
+    for _ in range(3):
         storing.put(b"x")
     threading.Timer(0.01, go.set).start()
     storing.abandon()
