@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES = 4 << 20
 # Seconds. The vendor's longest window is an hour, so a longer wait than that is nobody's rate limit.
 LONGEST_RETRY_AFTER = 3600.0
+# Seconds by which clocks may differ unnoticed: an answer's Date is of a whole second, and it travels for a while.
+CLOCK_TOLERANCE = 10.0
 _SHOWN = 300
 
 
@@ -43,13 +46,25 @@ class ApiRequest:
     :param call: what the call is for, in messages.
     :param method: the HTTP method.
     :param url: the whole URL. It holds no secret.
-    :param bot_id: the bot that it is about.
+    :param bot_id: the bot that it is about; ``""`` (the default) for a call about the account.
+    :param headers: further headers. Default: none.
+    :param refusal: what besides a wrong secret and a wrong clock a 401 or 403 may mean, in messages. Default: what it
+        means for an export.
+    :param is_confidential: the answer holds secrets, so no part of it is repeated in messages. Default False.
     """
 
     call: str
     method: str
     url: str
-    bot_id: str
+    bot_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    refusal: str = ""
+    is_confidential: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What was asked about what, in messages."""
+        return f"{self.call} of bot {self.bot_id}" if self.bot_id else self.call
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class ApiAnswer:
 
     status_code: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 def start_request(
@@ -123,16 +138,12 @@ def read_export(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Export:
     :param conn_id: the connection, for messages.
     :raises KoreAIError: of the kind that the answer's HTTP status or content stands for.
     """
-    document = _document(request, answer, conn_id)
-    by_name: dict[str, Any] = {}
-    for key, value in document.items():
-        if value not in (None, ""):
-            by_name.setdefault(key.casefold(), value)
+    by_name = by_folded_name(read_document(request, answer, conn_id))
     word = by_name.get("status")
-    request_id = _string(by_name.get("_id"))
+    request_id = text_of(by_name.get("_id"))
     is_start = request.method == "POST"
     if not (request_id if is_start else isinstance(word, str) and word.strip()):
-        raise _unreadable(request, answer, conn_id, f"has no {'_id' if is_start else 'status'}")
+        raise unreadable(request, answer, conn_id, f"has no {'_id' if is_start else 'status'}")
     word = word if isinstance(word, str) else ""
     logs = by_name.get("statuslogs")
     return Export(
@@ -140,11 +151,76 @@ def read_export(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Export:
         request_id=request_id,
         status=ExportStatus.parse(word) if word else ExportStatus.IN_PROGRESS,
         percent_complete=_percent(by_name.get("percentagecomplete")),
-        file_type=(_string(by_name.get("filetype")) or "").lower() or None,
-        requested_time=_string(by_name.get("requestedtime")),
+        file_type=(text_of(by_name.get("filetype")) or "").lower() or None,
+        requested_time=text_of(by_name.get("requestedtime")),
         status_logs=tuple(_scrub_value(entry) for entry in logs) if isinstance(logs, list) else (),
-        download_url=_string(by_name.get("downloadurl")),
+        download_url=text_of(by_name.get("downloadurl")),
         status_word=word,
+    )
+
+
+def read_document(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> dict[str, Any]:
+    """
+    Read the JSON object of an answer.
+
+    :param request: the call.
+    :param answer: what came back.
+    :param conn_id: the connection, for messages.
+    :raises KoreAIError: of the kind that the answer's HTTP status or content stands for.
+    """
+    if not 200 <= answer.status_code < 300:
+        raise error_from(request, answer, conn_id)
+    if len(answer.body) > MAX_ANSWER_BYTES:
+        raise unreadable(request, answer, conn_id, f"is larger than {MAX_ANSWER_BYTES} bytes")
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise unreadable(request, answer, conn_id, "is not a JSON object")
+    return document
+
+
+def by_folded_name(document: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Give the fields of an object by their names in lower case, without the empty ones.
+
+    :param document: the object; Kore.ai's APIs do not agree on the case of names.
+    """
+    by_name: dict[str, Any] = {}
+    for key, value in document.items():
+        if value not in (None, ""):
+            by_name.setdefault(key.casefold(), value)
+    return by_name
+
+
+def text_of(value: Any) -> str | None:
+    """
+    Give a field's value as a text: a text that is not blank, or a whole number.
+
+    :param value: the value; of another kind, it counts as absent.
+    """
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def unreadable(request: ApiRequest, answer: ApiAnswer, conn_id: str, problem: str) -> KoreAIRequestError:
+    """
+    Make the error of an answer that is not the API's.
+
+    :param request: the call.
+    :param answer: what came back.
+    :param conn_id: the connection, for messages.
+    :param problem: what is wrong with it.
+    """
+    kind = answer.headers.get("Content-Type") or answer.headers.get("content-type") or "unknown type"
+    return KoreAIRequestError(
+        f"The answer to the {request.subject} {problem} (HTTP {answer.status_code}, "
+        f"{kind:.60}): {_shown_beginning(request, answer)}. Check that the host of connection {conn_id!r} is "
+        "Kore.ai's API and that no proxy or login page answers in its place."
     )
 
 
@@ -157,23 +233,29 @@ def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIEr
     :param conn_id: the connection, for messages.
     """
     status = answer.status_code
-    said = f"Kore.ai answered {status} to the {request.call} of bot {request.bot_id}: {vendor_message(answer.body)}"
+    said = f"Kore.ai answered {status} to the {request.subject}: {_message(request, answer)}"
     if status in (401, 403):
         return KoreAIAuthError(
             f"{said}. Connection {conn_id!r} was refused. Likely causes: a wrong Client ID or Client Secret; "
-            "the app lacks the scope 'Utterances Export' or the bot was not published since it was added; "
-            f"bot {request.bot_id} is not linked to the app or does not exist; this machine's clock is off."
+            f"{request.refusal or _export_refusal(request.bot_id)}; {_clock_as_a_cause(answer.headers)}.",
+            status_code=status,
         )
     if status == 429:
         return KoreAIRateLimitError(
-            f"{said}. The limit (60 a minute and 1,800 an hour) is shared by all who call for this bot.",
+            f"{said}. The limit (60 a minute and 1,800 an hour) is shared by all who call for "
+            f"{'this bot' if request.bot_id else 'the account'}.",
             retry_after=retry_after(answer.headers),
         )
     if status == 408 or status >= 500:
         return KoreAIServerError(f"{said}.")
+    if status == 407:
+        return KoreAIRefusedError(
+            f"A proxy answered 407 to the {request.subject}: it wants a user name and password. Put them into the "
+            "environment's proxy URL, or keep the host away from the proxy with NO_PROXY."
+        )
     if 400 <= status < 500:
         return KoreAIRefusedError(
-            f"{said}. Check bot_id and the host of connection {conn_id!r}.",
+            f"{said}. Check {'bot_id and ' if request.bot_id else ''}the host of connection {conn_id!r}.",
             by_api=bool(_vendor_errors(answer.body)),
         )
     return KoreAIRequestError(
@@ -187,18 +269,30 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     Read a ``Retry-After`` header, in seconds or as a date.
 
     :param headers: the answer's headers.
-    :param now: the present time, for a date; the clock's when None.
+    :param now: the present time, for a date; when None the answer's own ``Date``, since this machine's clock may be
+        off, or else the clock's.
     :return: seconds from now, from 0 to :data:`LONGEST_RETRY_AFTER`; None where there is none that can be read.
     """
     value = (headers.get("Retry-After") or headers.get("retry-after") or "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
         return min(float(value), LONGEST_RETRY_AFTER)
-    try:
-        when = parsedate_to_datetime(value)
-    except (TypeError, ValueError, IndexError, OverflowError):
+    when = _http_date(value)
+    if when is None:
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    return min(max(0.0, (when - (now or datetime.now(timezone.utc))).total_seconds()), LONGEST_RETRY_AFTER)
+    now = now or _date_of(headers) or datetime.now(timezone.utc)
+    return min(max(0.0, (when - now).total_seconds()), LONGEST_RETRY_AFTER)
+
+
+def clock_ahead(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """
+    Say how far this machine's clock is ahead of the server's.
+
+    :param headers: the headers of an answer that has just arrived.
+    :param now: this machine's time in seconds since the epoch; the clock's when None.
+    :return: seconds, negative where it is behind, about a second exact; None where the answer has no ``Date``.
+    """
+    date = _date_of(headers)
+    return None if date is None else (time.time() if now is None else now) - date.timestamp()
 
 
 def may_be_retried(request: ApiRequest, error: KoreAIError) -> bool:
@@ -255,6 +349,49 @@ def scrub(text: str) -> str:
     return re.sub(r"\?[^\s\"'<>=]*=[^\s\"'<>]*", "?...", text)
 
 
+def _date_of(headers: Mapping[str, str]) -> datetime | None:
+    return _http_date(headers.get("Date") or headers.get("date") or "")
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(value)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+
+
+def _clock_as_a_cause(headers: Mapping[str, str]) -> str:
+    ahead = clock_ahead(headers)
+    if ahead is None:
+        return "this machine's clock is off"
+    if abs(ahead) < CLOCK_TOLERANCE:
+        return f"but not this machine's clock, which agrees with the server's within {CLOCK_TOLERANCE:g} s"
+    return (
+        f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's, "
+        "so tokens seem to be of another time: set it right"
+    )
+
+
+def _export_refusal(bot_id: str) -> str:
+    return (
+        "the app lacks the scope 'Utterances Export' or the bot was not published since it was added; "
+        f"bot {bot_id} is not linked to the app or does not exist"
+    )
+
+
+def _message(request: ApiRequest, answer: ApiAnswer) -> str:
+    if request.is_confidential and not _vendor_errors(answer.body):
+        return _shown_beginning(request, answer)
+    return vendor_message(answer.body)
+
+
+def _shown_beginning(request: ApiRequest, answer: ApiAnswer) -> str:
+    if request.is_confidential and answer.body:
+        return f"{len(answer.body)} bytes, which may hold secrets and are not repeated here"
+    return _beginning(answer.body)
+
+
 def _vendor_errors(body: bytes) -> list[str]:
     try:
         document = json.loads(body)
@@ -271,29 +408,6 @@ def _vendor_errors(body: bytes) -> list[str]:
     return said
 
 
-def _document(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> dict[str, Any]:
-    if not 200 <= answer.status_code < 300:
-        raise error_from(request, answer, conn_id)
-    if len(answer.body) > MAX_ANSWER_BYTES:
-        raise _unreadable(request, answer, conn_id, f"is larger than {MAX_ANSWER_BYTES} bytes")
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise _unreadable(request, answer, conn_id, "is not a JSON object")
-    return document
-
-
-def _unreadable(request: ApiRequest, answer: ApiAnswer, conn_id: str, problem: str) -> KoreAIRequestError:
-    kind = answer.headers.get("Content-Type") or answer.headers.get("content-type") or "unknown type"
-    return KoreAIRequestError(
-        f"The answer to the {request.call} of bot {request.bot_id} {problem} (HTTP {answer.status_code}, "
-        f"{kind:.60}): {_beginning(answer.body)}. Check that the host of connection {conn_id!r} is Kore.ai's API "
-        "and that no proxy or login page answers in its place."
-    )
-
-
 def _beginning(body: bytes) -> str:
     # A JSON document is not repeated: it may hold a download link under a name that is not known here.
     text = " ".join(body[: _SHOWN * 4].decode("utf-8", "replace").split())
@@ -302,14 +416,6 @@ def _beginning(body: bytes) -> str:
     if text[0] in "{[":
         return "a JSON document that is not the API's"
     return repr(scrub(text[:_SHOWN]))
-
-
-def _string(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value.strip() or None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return None
 
 
 def _percent(value: Any) -> float | None:

@@ -1,8 +1,8 @@
 """
 Sends the requests that :mod:`airflow_provider_koreai.api` builds from an event loop, over ``httpx``.
 
-A triggerer may hold thousands of waits: all those on one event loop share one connection pool for each set of
-trusted CAs, which is closed when the last of them ends.
+A triggerer may hold thousands of waits: all those on one event loop share one connection pool for each host and set
+of trusted CAs, which is closed when the last of them ends.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 from airflow_provider_koreai.api import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
 from airflow_provider_koreai.exceptions import KoreAIError
 from airflow_provider_koreai.transport import (
-    check_ca_bundle,
+    check_cas,
     headers_with,
+    not_callable,
+    proxy_for,
     reason,
     tls_context,
+    trusted_cas,
     unreachable,
 )
 
@@ -45,14 +48,17 @@ class SharedClient:
     clients with one connection each take a fifth of the time. They share one TLS context, which is what is large.
 
     :param context: the trusted CAs.
+    :param proxy: URL of the proxy; None: no proxy.
+    :raises ValueError: the proxy cannot be used; httpx has more errors for that.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
         self._context = context
+        self._proxy = proxy
         self._places = asyncio.Semaphore(PLACES)
         self._clients: list[httpx.AsyncClient] = []
         # Last in, first out: in quiet times few connections stay open.
-        self._free: list[httpx.AsyncClient] = []
+        self._free = [self._new_client()]
         self.borrowers = 0
 
     @contextlib.asynccontextmanager
@@ -77,12 +83,14 @@ class SharedClient:
         limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
         )
-        client = httpx.AsyncClient(verify=self._context, limits=limits, follow_redirects=False)
+        client = httpx.AsyncClient(
+            verify=self._context, limits=limits, follow_redirects=False, proxy=self._proxy, trust_env=False
+        )
         self._clients.append(client)
         return client
 
 
-_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str | None, SharedClient]] = (
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], SharedClient]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -92,25 +100,35 @@ async def shared_client(settings: ConnectionSettings) -> AsyncIterator[SharedCli
     """
     Borrow the running event loop's connections.
 
-    :param settings: the connection; only its ``ca_bundle`` makes a difference.
-    :raises KoreAIConfigurationError: ``ca_bundle`` cannot be loaded.
+    :param settings: the connection; only its host and its ``ca_bundle`` make a difference.
+    :raises KoreAIConfigurationError: ``ca_bundle`` cannot be loaded, or the environment's proxy cannot be used.
     """
     mine = _shared.setdefault(asyncio.get_running_loop(), {})
-    if settings.ca_bundle not in mine:
-        # Both read files and take tens of milliseconds the first time: not on the loop.
-        await asyncio.to_thread(check_ca_bundle, settings)
-        context = await asyncio.to_thread(tls_context, settings.ca_bundle)
-        if settings.ca_bundle not in mine:  # nobody was quicker
-            mine[settings.ca_bundle] = SharedClient(context)
-    shared = mine[settings.ca_bundle]
+    key = settings.base_url, settings.ca_bundle
+    if key not in mine:
+        made = await asyncio.to_thread(_shared_client_for, settings)
+        mine.setdefault(key, made)  # somebody may have been quicker
+    shared = mine[key]
     shared.borrowers += 1
     try:
         yield shared
     finally:
         shared.borrowers -= 1
         if not shared.borrowers:
-            del mine[settings.ca_bundle]
+            del mine[key]
             await shared.aclose()
+
+
+def _shared_client_for(settings: ConnectionSettings) -> SharedClient:
+    """Read files and import libraries, which takes tens of milliseconds the first time: not for the loop."""
+    import httpx
+
+    check_cas(settings)
+    try:
+        return SharedClient(tls_context(trusted_cas(settings)), proxy_for(settings.base_url))
+    except (httpx.InvalidURL, ValueError, ImportError) as error:  # of the proxy; its text may hold a password
+        problem = not_callable(settings, error)
+    raise problem
 
 
 async def asend(
@@ -124,6 +142,7 @@ async def asend(
     :param request: the call.
     :param sign: signs a token for this one sending.
     :raises KoreAIServerError: no whole answer came within the connection's ``timeout``.
+    :raises KoreAIConfigurationError: the connection's host cannot be used.
     """
     async with shared.place() as client:
         answer = await _attempt(client, settings, request, sign())
@@ -144,7 +163,9 @@ async def _attempt(
         return await asyncio.wait_for(_exchange(client, request, token, timeout), 2 * settings.timeout)
     except (asyncio.TimeoutError, TimeoutError):
         return unreachable(request, settings, "the answer came too slowly")
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+    except httpx.InvalidURL as error:
+        return not_callable(settings, error)
+    except (httpx.HTTPError, httpx.StreamError, OSError) as error:
         return unreachable(request, settings, reason(error))
 
 
@@ -152,7 +173,7 @@ async def _exchange(
     client: httpx.AsyncClient, request: ApiRequest, token: str, timeout: httpx.Timeout
 ) -> ApiAnswer:
     async with client.stream(
-        request.method, request.url, headers=headers_with(token), timeout=timeout
+        request.method, request.url, headers=headers_with(request, token), timeout=timeout
     ) as response:
         body = bytearray()
         async for piece in response.aiter_bytes(1 << 16):

@@ -23,6 +23,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIDownloadError,
     KoreAIError,
     KoreAIExportTimeoutError,
+    without_locals,
 )
 from airflow_provider_koreai.exports import describe, file_type_argument
 from airflow_provider_koreai.paths import PathArgument
@@ -63,6 +64,7 @@ class DownloadResult:
     :param file_type: ``csv`` or ``json``.
     :param request_id: the export's request ID.
     :param requested_time: the export's requested time.
+    :param columns: the columns of a CSV file, in its order; empty for JSON.
     """
 
     path: str
@@ -72,10 +74,13 @@ class DownloadResult:
     file_type: str
     request_id: str | None
     requested_time: str | None
+    columns: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as XCom carries it: an absent value is ``""``, because a None breaks rendering downstream."""
-        return {key: "" if value is None else value for key, value in asdict(self).items()}
+        values = asdict(self)
+        del values["columns"]
+        return {key: "" if value is None else value for key, value in values.items()}
 
 
 def download_export(
@@ -166,6 +171,7 @@ def download_export(
                     file_type=kind,
                     request_id=export.request_id or watch.ours.request_id,
                     requested_time=export.requested_time or watch.ours.requested_time,
+                    columns=transfer.columns,
                 )
             finally:
                 transfer.discard()
@@ -259,7 +265,8 @@ class _Fetch:
         while True:
             attempt += 1
             ground = self._transfer.farthest
-            trouble = self._attempt()
+            with without_locals():
+                trouble = self._attempt()
             if trouble is None:
                 return True
             vain = 0 if self._transfer.farthest > ground else vain + 1
@@ -333,6 +340,11 @@ class _Transfer:
     def rows(self) -> int:
         """Utterances so far."""
         return self._check.rows
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of a CSV file."""
+        return getattr(self._check, "header", None) or ()
 
     @property
     def stored(self) -> int:

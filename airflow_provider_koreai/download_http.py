@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.api import retry_after
 from airflow_provider_koreai.download_links import LinkPolicy, redirect_target
-from airflow_provider_koreai.transport import USER_AGENT, new_session
+from airflow_provider_koreai.transport import USER_AGENT, new_session, trusted_cas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -169,7 +169,7 @@ class LinkClient:
         self._policy = LinkPolicy(settings)
         self._timeout = settings.timeout
         # As an argument of the call: on the session, requests would let REQUESTS_CA_BUNDLE overrule it.
-        self._verify: str | bool = settings.ca_bundle or True
+        self._verify: str | bool = trusted_cas(settings) or True
         self._session = new_session()
 
     def close(self) -> None:
@@ -335,7 +335,10 @@ def explain(error: BaseException, timeout: float) -> str:
     chain = list(_causes(error))
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
         found = next(each for each in chain if isinstance(each, ssl.SSLCertVerificationError))
-        return f"the server's certificate was not accepted ({found.verify_message})"
+        return (
+            f"the server's certificate was not accepted ({found.verify_message}); "
+            "for a private CA, set ca_bundle in the connection's extra"
+        )
     if any(isinstance(each, urllib3.exceptions.ProxyError) for each in chain):
         return "the proxy could not be used"
     # Before the timeouts: urllib3 counts a refused connection among them.
@@ -420,19 +423,21 @@ _LOGGERS = (
 )
 
 
+_quiet_threads: set[int] = set()
+
+
+def _is_of_another_thread(record: logging.LogRecord) -> bool:
+    return threading.get_ident() not in _quiet_threads
+
+
 @contextmanager
 def quiet_http_logs() -> Iterator[None]:
     """Keep the HTTP libraries from logging what this thread asks for: they print the link, at DEBUG and above."""
-    thread = threading.get_ident()
-
-    def is_of_another_thread(record: logging.LogRecord) -> bool:
-        return threading.get_ident() != thread
-
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    for logger in loggers:
-        logger.addFilter(is_of_another_thread)
+    for name in _LOGGERS:
+        # Left there: removing a filter may let another thread's logger pass over the one behind it.
+        logging.getLogger(name).addFilter(_is_of_another_thread)
+    _quiet_threads.add(threading.get_ident())
     try:
         yield
     finally:
-        for logger in loggers:
-            logger.removeFilter(is_of_another_thread)
+        _quiet_threads.discard(threading.get_ident())

@@ -7,12 +7,15 @@ without using up its retries. No message ever holds a secret, a token or a downl
 
 from __future__ import annotations
 
+import traceback
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class KoreAIError(AirflowException):
@@ -24,7 +27,15 @@ class KoreAIConfigurationError(KoreAIError, AirflowFailException):
 
 
 class KoreAIAuthError(KoreAIError, AirflowFailException):
-    """Kore.ai answered 401 or 403."""
+    """
+    Kore.ai answered 401 or 403.
+
+    :param status_code: which of them.
+    """
+
+    def __init__(self, message: str, *, status_code: int = 401) -> None:
+        super().__init__(message)
+        self.status_code = HTTPStatus(status_code)
 
 
 class KoreAIRequestError(KoreAIError):
@@ -83,6 +94,18 @@ class KoreAIDownloadError(KoreAIError):
     """The export's file could not be fetched whole, or it is not what it should be. Nothing was published."""
 
 
+class KoreAIFileError(KoreAIError, AirflowFailException):
+    """A stored export is missing or broken; the text names the line or the element, and does not repeat the data."""
+
+
+class KoreAIDatabaseError(KoreAIError):
+    """A database could not be reached, or it ended the work. What it had before is still there."""
+
+
+class KoreAIComparisonError(KoreAIError, AirflowFailException):
+    """Two snapshots differ by more than the task allows; the text has the numbers."""
+
+
 class KoreAIExportFailedFinalError(KoreAIExportFailedError, AirflowFailException):
     """A failed export, seen by a task that did not start it: its retry would see the same again."""
 
@@ -119,6 +142,9 @@ _BY_NAME: Mapping[str, type[KoreAIError]] = {
         KoreAIExportSupersededError,
         KoreAIExportTimeoutError,
         KoreAIDownloadError,
+        KoreAIFileError,
+        KoreAIDatabaseError,
+        KoreAIComparisonError,
         KoreAIExportFailedFinalError,
         KoreAIExportSupersededFinalError,
     )
@@ -146,5 +172,25 @@ def from_payload(payload: Mapping[str, Any]) -> KoreAIError:
     cls = _BY_NAME.get(str(payload.get("error")), KoreAIError)
     message = str(payload.get("message", ""))
     if issubclass(cls, KoreAIExportFailedError):
-        return cls(message, status_logs=tuple(payload.get("status_logs") or ()))
+        logs = payload.get("status_logs")
+        return cls(message, status_logs=logs if isinstance(logs, list) else ())
     return cls(message)
+
+
+@contextmanager
+def without_locals() -> Iterator[None]:
+    """
+    Let errors pass, whatever their kind, but not the variables of the functions that they come from.
+
+    Those hold tokens, links and keys, and error trackers send variables along with a traceback.
+    """
+    try:
+        yield
+    except BaseException as error:
+        seen: list[BaseException] = []
+        current: BaseException | None = error
+        while current is not None and current not in seen:
+            seen.append(current)
+            traceback.clear_frames(current.__traceback__)
+            current = current.__cause__ or current.__context__
+        raise

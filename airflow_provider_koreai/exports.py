@@ -243,9 +243,19 @@ class ExportWatch:
             self._follow(theirs)
             return Verdict.MINE
         if verdict is Verdict.MINE and self.ours.requested_time:
-            our_time = parse_time(self.ours.requested_time)
-            self.echo_seen |= our_time is not None and our_time == parse_time(theirs.requested_time)
-            if theirs.request_id and self.ours.request_id and theirs.request_id != self.ours.request_id:
+            our_time, their_time = parse_time(self.ours.requested_time), parse_time(theirs.requested_time)
+            self.echo_seen |= our_time is not None and our_time == their_time
+            if our_time and their_time and our_time != their_time:
+                self.tell_once(
+                    f"time {theirs.requested_time}",
+                    "The status of bot %s names requested time %s, the start named %s: taken for the same export, as "
+                    "they are close. If somebody else started an export of this bot at the same moment, this is "
+                    "theirs; a pool keeps starts apart.",
+                    self.bot_id,
+                    theirs.requested_time,
+                    self.ours.requested_time,
+                )
+            elif theirs.request_id and self.ours.request_id and theirs.request_id != self.ours.request_id:
                 self.tell_once(
                     "id",
                     "The status of bot %s names request ID %s, the start named %s; their requested times agree, "
@@ -373,6 +383,25 @@ def file_type_argument(value: object) -> str | None:
     :raises KoreAIConfigurationError: it is something else.
     """
     return None if value is None or value == "" else choice("file_type", value, FILE_TYPES)
+
+
+def whole_number(name: str, value: Any) -> int | None:
+    """
+    Check an argument that is a number of things, and may have been rendered from a template.
+
+    :param name: the argument's name, for the message.
+    :param value: its value after rendering; None and ``""`` mean that there is none.
+    :raises KoreAIConfigurationError: it is no whole number from 0 up.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = -1
+    if isinstance(value, (bool, float)) or number < 0:
+        raise KoreAIConfigurationError(f"{name}={value!r:.40} is not accepted; use a whole number from 0 up.")
+    return number
 
 
 def _text(name: str, value: object) -> str | None:

@@ -6,7 +6,6 @@ import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow_provider_koreai.api import scrub
 from airflow_provider_koreai.compression import SUFFIXES
@@ -45,7 +44,7 @@ class PathArgument:
         if not isinstance(text, str):
             # An ObjectStoragePath is no PathLike, and its text is its URL.
             text = str(path) if hasattr(path, "protocol") else ""
-        if not text.strip() or "\0" in text:
+        if not text.strip() or "\0" in text or not _is_encodable(text):
             raise KoreAIConfigurationError(
                 f"path={path!r:.80} is no path; use a local path or a URL such as s3://bucket/utterances.csv. "
                 "Ending in / it is a folder."
@@ -72,6 +71,14 @@ class PathArgument:
         return f"{self.text}{name}.{file_type}{SUFFIXES.get(compression or '', '')}"
 
 
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def local_path(path: str) -> str | None:
     """
     Give the local file that a path means.
@@ -86,7 +93,7 @@ def local_path(path: str) -> str | None:
         rest = path
     elif scheme.lower() not in ("file", "local"):
         return None
-    elif urlsplit(path).netloc not in ("", "localhost"):
+    elif rest.partition("/")[0] not in ("", "localhost"):
         raise KoreAIConfigurationError(
             f"path={path!r:.200} names a host; a local file's URL has three slashes: {scheme}:///folder/file.csv"
         )

@@ -1,5 +1,5 @@
 """
-Read an exported file: utterances out of CSV or JSON, one by one, in bounded memory.
+Read an exported file: utterances out of CSV, JSON or Parquet, one by one, in bounded memory.
 
 .. code-block:: python
 
@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-from airflow_provider_koreai.compression import zstandard_library
+from airflow_provider_koreai.compression import MAGIC, Unpacked
 from airflow_provider_koreai.content import REQUIRED_COLUMNS
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.exports import file_type_argument
 from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
 from airflow_provider_koreai.paths import PathArgument, file_system, local_path
@@ -28,11 +27,7 @@ if TYPE_CHECKING:
 _CHUNK = 64 << 10
 # Without the argument handling of Utterance(), which costs as much as the rest of a row.
 _new = tuple.__new__
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-
-
-class KoreAIFileError(KoreAIError):
-    """An exported file is broken; the text names the line or the element, and does not repeat the data."""
+_PARQUET = b"PAR1"
 
 
 class Utterance(NamedTuple):
@@ -59,7 +54,7 @@ def read_utterances(
     path: str, file_type: str | None = None, storage_conn_id: str | None = None
 ) -> Iterator[Utterance]:
     """
-    Read the utterances of an exported file, compressed or not.
+    Read the utterances of an exported file, compressed or not, or of a Parquet file made of one.
 
     :param path: a local path, or a URL that ObjectStoragePath understands.
     :param file_type: ``csv`` or ``json``; None: as the path's suffix says, else as the content looks.
@@ -70,18 +65,50 @@ def read_utterances(
     :raises KoreAIFileError: while reading: the file is broken.
     :raises OSError: while reading: the file cannot be read.
     """
+    _arguments(path, file_type)  # so that a wrong one is told at once
+    return _read(path, file_type, storage_conn_id)
+
+
+@contextmanager
+def open_export(
+    path: str, file_type: str | None = None, storage_conn_id: str | None = None
+) -> Iterator[tuple[str, io.BufferedReader]]:
+    """
+    Open an exported file, and see what it is.
+
+    :param path: a local path, or a URL that ObjectStoragePath understands.
+    :param file_type: ``csv`` or ``json``; None: as the path's suffix says, else as the content looks.
+    :param storage_conn_id: the connection for an object store.
+    :return: ``csv``, ``json`` or ``parquet``, and the content, decompressed.
+    :raises KoreAIConfigurationError: an argument is wrong.
+    :raises OSError: the file cannot be read.
+    """
+    text, kind = _arguments(path, file_type)
+    with ExitStack() as stack:
+        stored = stack.enter_context(_open(text, storage_conn_id))
+        buffered: io.BufferedReader = io.BufferedReader(cast("io.RawIOBase", stored), _CHUNK)
+        if buffered.peek(4)[:4] == _PARQUET:
+            yield "parquet", buffered
+            return
+        stream = stack.enter_context(_decompressed(buffered))
+        yield kind or ("json" if _looks_like_json(stream) else "csv"), stream
+
+
+def _arguments(path: str, file_type: str | None) -> tuple[str, str | None]:
     argument = PathArgument.parse(path)
     if argument.is_folder:
         raise KoreAIConfigurationError(f"path={argument.text!r:.200} is a folder; name a file in it.")
-    return _read(argument, file_type_argument(file_type) or argument.file_type, storage_conn_id)
+    return argument.text, file_type_argument(file_type) or argument.file_type
 
 
-def _read(argument: PathArgument, file_type: str | None, storage_conn_id: str | None) -> Iterator[Utterance]:
-    with ExitStack() as stack:
-        stored = stack.enter_context(_open(argument.text, storage_conn_id))
-        stream = stack.enter_context(_decompressed(io.BufferedReader(cast("io.RawIOBase", stored), _CHUNK)))
-        kind = file_type or ("json" if _looks_like_json(stream) else "csv")
-        yield from _read_json(stream) if kind == "json" else _read_csv(stream)
+def _read(path: str, file_type: str | None, storage_conn_id: str | None) -> Iterator[Utterance]:
+    with open_export(path, file_type, storage_conn_id) as (kind, stream):
+        if kind == "parquet":
+            from airflow_provider_koreai.parquet import read_parquet
+
+            yield from read_parquet(stream)
+        else:
+            yield from _read_json(stream) if kind == "json" else _read_csv(stream)
 
 
 def _open(path: str, storage_conn_id: str | None) -> BinaryIO:
@@ -93,14 +120,10 @@ def _open(path: str, storage_conn_id: str | None) -> BinaryIO:
 
 
 def _decompressed(stored: io.BufferedReader) -> io.BufferedReader:
-    beginning = stored.peek(4)[:4]
-    if beginning.startswith(_GZIP):
-        import gzip
-
-        return io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=stored)), _CHUNK)
-    if beginning == _ZSTD:
-        unpacked = zstandard_library().ZstdDecompressor().stream_reader(stored, read_across_frames=True)
-        return io.BufferedReader(cast("io.RawIOBase", unpacked), _CHUNK)
+    beginning = stored.peek(4)
+    for name, magic in MAGIC.items():
+        if beginning.startswith(magic):
+            return io.BufferedReader(Unpacked(stored, name), _CHUNK)
     return stored
 
 
@@ -122,8 +145,6 @@ def _read_csv(stream: io.BufferedReader) -> Iterator[Utterance]:
         problem = f"after line {reader.line_num}: it is not UTF-8"
     except csv.Error as error:
         problem = f"line {reader.line_num}: {error}"
-    except (EOFError, zlib.error) as error:
-        problem = f"after line {reader.line_num}: the compressed file is damaged ({error})"
     if problem:
         raise KoreAIFileError(f"The CSV file is broken: {problem}.")
 
@@ -161,8 +182,6 @@ def _read_json(stream: io.BufferedReader) -> Iterator[Utterance]:
         problem = str(error)
     except _BrokenElementError as error:
         problem = f"element {number}: {error}"
-    except (EOFError, zlib.error) as error:
-        problem = f"after element {number}: the compressed file is damaged ({error})"
     if problem:
         raise KoreAIFileError(f"The JSON file is broken: {problem}.")
 

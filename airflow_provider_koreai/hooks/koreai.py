@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -16,19 +16,24 @@ from airflow_provider_koreai.exceptions import (
     KoreAIError,
     KoreAIRateLimitError,
     KoreAIRefusedError,
+    KoreAIServerError,
+    without_locals,
 )
 from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import requests
     import tenacity
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_koreai.api import ApiAnswer, ApiRequest
+    from airflow_provider_koreai.bots import Bot, LinkedApps
     from airflow_provider_koreai.download import DownloadResult
     from airflow_provider_koreai.exports import Export
+
+T = TypeVar("T")
 
 
 class KoreAIHook(BaseHook):
@@ -71,13 +76,16 @@ class KoreAIHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Say how Airflow's connection form shows this type."""
-        from airflow_provider_koreai.get_provider_info import UI_FIELD_BEHAVIOUR
+        from airflow_provider_koreai.connection_form import field_behaviour
 
-        return {
-            "hidden_fields": list(UI_FIELD_BEHAVIOUR["hidden-fields"]),
-            "relabeling": dict(UI_FIELD_BEHAVIOUR["relabeling"]),
-            "placeholders": dict(UI_FIELD_BEHAVIOUR["placeholders"]),
-        }
+        return field_behaviour()
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Give the form's further fields, to an Airflow that does not take them from the provider info."""
+        from airflow_provider_koreai.connection_form import widgets
+
+        return widgets()
 
     def get_conn(self) -> requests.Session:
         """
@@ -95,8 +103,8 @@ class KoreAIHook(BaseHook):
 
         :raises KoreAIConfigurationError: a field is missing or wrong; the text names all such fields.
         """
-        connection = self.get_connection(self.koreai_conn_id)
-        return self._settings_of(connection, connection.extra_dejson)
+        with without_locals():
+            return self._read_settings()
 
     def start_export(self, bot_id: str, *, state: str = "configured", file_type: str = "csv") -> Export:
         """
@@ -113,7 +121,7 @@ class KoreAIHook(BaseHook):
         :raises KoreAIServerError: 5xx or no answer, after retries.
         """
         request = api.start_request(self.settings.base_url, bot_id, state=state, file_type=file_type)
-        return self._call(request, self.max_tries)
+        return self._call(request, api.read_export)
 
     def get_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
         """
@@ -124,7 +132,41 @@ class KoreAIHook(BaseHook):
         :raises KoreAIError: as :meth:`start_export`.
         """
         request = api.status_request(self.settings.base_url, bot_id)
-        return self._call(request, self.max_tries if max_tries is None else max_tries)
+        return self._call(request, api.read_export, max_tries)
+
+    def list_bots(self) -> list[Bot]:
+        """
+        List all bots of the account, such as to map tasks over them.
+
+        The connection must be that of an Admin app (Admin Console, scope ``Profile Management > Role Management``).
+        Kore.ai's answer carries the Client Secrets of all apps: none of them is kept or shown.
+
+        :return: ID, name, status and default language of each bot, in Kore.ai's order.
+        :raises KoreAIAuthError: 401 or 403, such as for the app of a single bot.
+        :raises KoreAIRequestError: another 4xx, an answer that is not the API's, or a list without an end.
+        :raises KoreAIError: as :meth:`start_export`.
+        """
+        from airflow_provider_koreai import bots
+
+        listing = bots.BotListing()
+        while listing.next_offset is not None:
+            request = bots.bots_request(self.settings.base_url, listing.next_offset)
+            listing.add(self._call(request, bots.read_bot_page))
+        return listing.bots
+
+    def list_linked_apps(self, bot_id: str, *, language: str = "en") -> LinkedApps:
+        """
+        List the apps that a universal bot links.
+
+        :param bot_id: the universal bot.
+        :param language: such as ``en`` (the default).
+        :return: the apps of its version in development, and those of its published version.
+        :raises KoreAIError: as :meth:`start_export`.
+        """
+        from airflow_provider_koreai import bots
+
+        request = bots.linked_apps_request(self.settings.base_url, bot_id, language)
+        return self._call(request, bots.read_linked_apps)
 
     def download_export(
         self,
@@ -194,14 +236,26 @@ class KoreAIHook(BaseHook):
 
         :return: whether it works, and what to tell the user.
         """
+        works, said = self._test()
+        # The Test button gives the connection an ID of its own, which says nothing to whoever presses it.
+        name = f"onnection {self.koreai_conn_id!r}"
+        for text, instead in (
+            (f" (c{name})", ""),
+            (f"C{name}", "This connection"),
+            (f"c{name}", "this connection"),
+        ):
+            said = said.replace(text, instead)
+        return works, said
+
+    def _test(self) -> tuple[bool, str]:
         try:
-            settings = self.settings
-            if settings.bot_id is None:
+            bot_id = self.settings.bot_id
+            if bot_id is None:
                 return False, (
                     "The settings are complete, but Kore.ai can only be asked about a bot: "
                     "enter a bot ID in the extra field bot_id to test the credentials."
                 )
-            self.get_export(settings.bot_id, max_tries=1)
+            self.get_export(bot_id, max_tries=1)
         except KoreAIRefusedError as error:
             # Where the API itself says so, the token was accepted, and what is refused is the question, such as for
             # a bot without any export.
@@ -209,13 +263,14 @@ class KoreAIHook(BaseHook):
         except KoreAIRateLimitError as error:
             return True, f"Kore.ai answered that its rate limit is reached, try later. {error}"
         except KoreAIAuthError as error:
+            if error.status_code == 403:
+                return False, f"Kore.ai accepted the credentials, but the app lacks a scope. {error}"
             return False, f"Kore.ai refused the credentials. {error}"
+        except KoreAIServerError as error:
+            return False, f"Kore.ai could not be asked: check the host and the network. {error}"
         except KoreAIError as error:
             return False, str(error)
-        return (
-            True,
-            f"Kore.ai accepted the credentials and may be asked for exports of bot {settings.bot_id}.",
-        )
+        return True, f"Kore.ai accepted the credentials and may be asked for exports of bot {bot_id}."
 
     async def aget_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
         """
@@ -232,9 +287,10 @@ class KoreAIHook(BaseHook):
         request = api.status_request(settings.base_url, bot_id)
         async with shared_client(settings) as shared:
             async for attempt in self._retrying(request, max_tries or self.max_tries, asynchronous=True):
-                with attempt:
-                    answer = await asend(shared, settings, request, signer.sign)
-                    export = api.read_export(request, answer, self.koreai_conn_id)
+                with attempt, without_locals():
+                    export = api.read_export(
+                        request, await asend(shared, settings, request, signer.sign), self.koreai_conn_id
+                    )
         return export
 
     @contextlib.asynccontextmanager
@@ -252,12 +308,8 @@ class KoreAIHook(BaseHook):
         :raises KoreAIConfigurationError: a field is missing or wrong; the text names all such fields.
         """
         if self._asettings is None:
-            from airflow.providers.common.compat.connection import get_async_connection
-
-            from airflow_provider_koreai.compat import get_async_extra_dejson
-
-            connection = await get_async_connection(self.koreai_conn_id, hook=self)
-            self._asettings = self._settings_of(connection, await get_async_extra_dejson(connection))
+            with without_locals():
+                self._asettings = await self._aread_settings()
         return self._asettings
 
     async def _async_signer(self, settings: ConnectionSettings) -> TokenSigner:
@@ -277,6 +329,18 @@ class KoreAIHook(BaseHook):
     @cached_property
     def _signer(self) -> TokenSigner:
         return TokenSigner(self.settings)
+
+    def _read_settings(self) -> ConnectionSettings:
+        connection = self.get_connection(self.koreai_conn_id)
+        return self._settings_of(connection, connection.extra_dejson)
+
+    async def _aread_settings(self) -> ConnectionSettings:
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        from airflow_provider_koreai.compat import get_async_extra_dejson
+
+        connection = await get_async_connection(self.koreai_conn_id, hook=self)
+        return self._settings_of(connection, await get_async_extra_dejson(connection))
 
     def _settings_of(self, connection: Connection, extra: dict[str, Any]) -> ConnectionSettings:
         if connection.conn_type and connection.conn_type != self.conn_type:
@@ -301,11 +365,16 @@ class KoreAIHook(BaseHook):
             )
         return settings
 
-    def _call(self, request: ApiRequest, max_tries: int) -> Export:
-        for attempt in self._retrying(request, max_tries):
-            with attempt:
-                export = api.read_export(request, self._send(request), self.koreai_conn_id)
-        return export
+    def _call(
+        self,
+        request: ApiRequest,
+        read: Callable[[ApiRequest, ApiAnswer, str], T],
+        max_tries: int | None = None,
+    ) -> T:
+        for attempt in self._retrying(request, self.max_tries if max_tries is None else max_tries):
+            with attempt, without_locals():
+                result = read(request, self._send(request), self.koreai_conn_id)
+        return result
 
     def _send(self, request: ApiRequest) -> ApiAnswer:
         from airflow_provider_koreai.transport import send

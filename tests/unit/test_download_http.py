@@ -120,7 +120,13 @@ def test_they_are_heard_again_afterwards(logger: logging.Logger, records: list[s
         raise ValueError("x")
     logger.debug("GET /status")
     assert records == ["GET /status"]
-    assert logger.filters == []
+
+
+def test_filters_do_not_pile_up(logger: logging.Logger) -> None:
+    for _ in range(3):
+        with quiet_http_logs():
+            pass
+    assert len(logger.filters) == 1
 
 
 def test_other_threads_are_heard_meanwhile(logger: logging.Logger, records: list[str]) -> None:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from airflow_provider_koreai import exceptions
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
+    KoreAIComparisonError,
     KoreAIConfigurationError,
+    KoreAIDatabaseError,
     KoreAIDownloadError,
     KoreAIError,
     KoreAIExportFailedError,
@@ -21,6 +23,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportSupersededError,
     KoreAIExportSupersededFinalError,
     KoreAIExportTimeoutError,
+    KoreAIFileError,
     KoreAIRateLimitError,
     KoreAIRefusedError,
     KoreAIRequestError,
@@ -44,6 +47,9 @@ FAILS_AT_ONCE = {
     KoreAIExportSupersededFinalError: True,
     KoreAIExportTimeoutError: False,
     KoreAIDownloadError: False,
+    KoreAIFileError: True,
+    KoreAIComparisonError: True,
+    KoreAIDatabaseError: False,
 }
 
 

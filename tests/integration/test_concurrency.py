@@ -1,0 +1,228 @@
+"""Many at once, with real pace and real rate limits: nobody gets another's file without being told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+from airflow_provider_koreai import exports
+from airflow_provider_koreai.exceptions import KoreAIError, KoreAIExportSupersededError
+from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.operators.koreai import (
+    KoreAIDownloadUtterancesOperator,
+    KoreAIExportUtterancesOperator,
+)
+from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
+from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
+
+from .logs import everything_logged
+from .running import first_event, new_context, prepare_thread, run_task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BOT = "st-demo-travel"
+RUNS, BOTS = 10, 50
+FORMS = ("poke", "deferrable", "one task", "one task, deferrable")
+
+
+def content_of(number: int) -> bytes:
+    return f"taskName,sentence,type,language\nRun,utterance of {number},DialogIntent,en\n".encode()
+
+
+class OwnContentHook(KoreAIHook):
+    """
+    Lets each export that it starts have a content of its own.
+
+    :param emulator: where.
+    :param number: what the content says.
+    :param lock: keeps two from starting with each other's content.
+    """
+
+    def __init__(self, emulator: Any, number: int, lock: threading.Lock) -> None:
+        super().__init__()
+        self._emulator, self._number, self._lock = emulator, number, lock
+        self.started: exports.Export | None = None
+
+    def start_export(self, bot_id: str, **arguments: Any) -> exports.Export:
+        with self._lock:
+            content = base64.b64encode(content_of(self._number)).decode()
+            self._emulator.control.configure_bot(bot_id, content_b64=content)
+            self.started = super().start_export(bot_id, **arguments)
+        return self.started
+
+
+@dataclass
+class Run:
+    """
+    What one DAG run came to.
+
+    :param number: which one.
+    :param own_time: requested time of the export that it started.
+    :param result: of its download task.
+    :param content: of its file.
+    :param error: what ended it instead.
+    """
+
+    number: int
+    own_time: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    content: bytes = b""
+    error: KoreAIError | None = None
+
+
+def run_dag(run: Run, form: str, hook: OwnContentHook, folder: Path, started: threading.Barrier) -> Run:
+    """Export, wait, fetch; in the one-task forms the first two are one."""
+    one_task = "one task" in form
+    context = new_context()
+    export = KoreAIExportUtterancesOperator(
+        task_id="export",
+        bot_id=BOT,
+        wait_for_completion=one_task,
+        deferrable="deferrable" in form,
+        timeout=20,
+    )
+    export.__dict__["hook"] = hook
+    path = folder / f"{run.number}.csv"
+    try:
+        identity = {"request_id": run_task(export, context)}
+        identity |= {key: context["ti"].xcoms[key] for key in ("requested_time", "file_type")}
+        if not one_task:
+            started.wait(30)
+            wait = KoreAIExportStatusSensor(
+                task_id="wait",
+                bot_id=BOT,
+                deferrable=form == "deferrable",
+                poke_interval=1,
+                timeout=20,
+                **identity,
+            )
+            run_task(wait)
+        fetch = KoreAIDownloadUtterancesOperator(task_id="fetch", bot_id=BOT, path=str(path), **identity)
+        run.result = run_task(fetch)
+        run.content = path.read_bytes()
+    except KoreAIError as error:
+        run.error = error
+    assert hook.started is not None
+    run.own_time = hook.started.requested_time or ""
+    return run
+
+
+def ten_runs_at_once(emulator: Any, form: str, folder: Path) -> list[Run]:
+    lock, started = threading.Lock(), threading.Barrier(RUNS)
+    with ThreadPoolExecutor(RUNS, initializer=prepare_thread) as pool:
+        runs = pool.map(
+            lambda number: run_dag(
+                Run(number), form, OwnContentHook(emulator, number, lock), folder, started
+            ),
+            range(RUNS),
+        )
+        return sorted(runs, key=lambda run: run.own_time)
+
+
+def refused(emulator: Any) -> list[dict[str, Any]]:
+    return [request for request in emulator.control.requests() if request["status"] == 429]
+
+
+@pytest.fixture(autouse=True)
+def takes_a_moment(emulator, koreai_conn):
+    emulator.control.configure_bot(BOT, seconds=0.5, too_soon_seconds=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_ten_runs_that_export_one_bot_each_gets_its_own_file_or_is_told_that_it_was_superseded(
+    monkeypatch, emulator, tmp_path, form
+):
+    # Stands for starts that are further apart than the two seconds within which times count as the same.
+    monkeypatch.setattr(exports, "ECHO_TOLERANCE", timedelta(0))
+    runs = ten_runs_at_once(emulator, form, tmp_path)
+    assert len({run.own_time for run in runs}) == RUNS
+    for run in runs:
+        if run.error is None:
+            assert run.content == content_of(run.number)
+            assert run.result["requested_time"] == run.own_time
+        else:
+            assert isinstance(run.error, KoreAIExportSupersededError)
+            assert run.own_time in str(run.error)
+            assert not (tmp_path / f"{run.number}.csv").exists()
+    assert runs[-1].error is None, runs[-1].error
+    assert refused(emulator) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_ten_runs_within_two_seconds_none_gets_anothers_file_without_a_warning(emulator, tmp_path, form):
+    with everything_logged() as lines:
+        runs = ten_runs_at_once(emulator, form, tmp_path)
+    by_time = {run.own_time: run for run in runs}
+    for run in runs:
+        if run.error is not None:
+            assert isinstance(run.error, KoreAIExportSupersededError)
+            continue
+        got = run.result["requested_time"]
+        # The result names the export that the file is of, whosever it is ...
+        assert run.content == content_of(by_time[got].number)
+        # ... and where it is not the run's own, the log says so.
+        warned = [line for line in lines if "taken for the same export" in line and run.own_time in line]
+        assert got == run.own_time or any(got in line for line in warned)
+    assert runs[-1].content == content_of(runs[-1].number)
+
+
+def test_ten_waits_beyond_the_rate_limit_end_with_the_export_or_with_the_limit_as_the_reason(emulator):
+    emulator.control.configure_bot(BOT, seconds=0.2, status_per_minute=RUNS // 2)
+    started = KoreAIHook().start_export(BOT)
+
+    def wait(number: int) -> Any:
+        sensor = KoreAIExportStatusSensor(
+            task_id="wait", bot_id=BOT, deferrable=True, timeout=2, **started.identity.as_dict()
+        )
+        try:
+            return run_task(sensor)
+        except AirflowSensorTimeout as error:
+            return error
+
+    with ThreadPoolExecutor(RUNS, initializer=prepare_thread) as pool:
+        ends = list(pool.map(wait, range(RUNS)))
+    late = [end for end in ends if isinstance(end, AirflowSensorTimeout)]
+    assert late
+    assert all("answered 429" in str(end) for end in late)
+    assert all(end == started.identity.as_dict() for end in ends if end not in late)
+
+
+def test_fifty_bots_at_once_each_get_their_own_file_and_no_limit_is_met(emulator, tmp_path):
+    bots = {f"st-fleet-{number}": number for number in range(BOTS)}
+    for bot, number in bots.items():
+        content = base64.b64encode(content_of(number)).decode()
+        emulator.control.configure_bot(bot, content_b64=content, seconds=2, too_soon_seconds=0.3)
+
+    def start(bot: str) -> dict[str, str]:
+        return KoreAIHook().start_export(bot).identity.as_dict()
+
+    async def wait_for_all(identities: dict[str, dict[str, str]]) -> list[Any]:
+        triggers = [KoreAIExportStatusTrigger(bot_id=bot, **identity) for bot, identity in identities.items()]
+        return await asyncio.gather(*map(first_event, triggers))
+
+    def fetch(item: tuple[str, dict[str, str]]) -> tuple[dict[str, Any], bytes]:
+        bot, identity = item
+        path = tmp_path / f"{bot}.csv"
+        task = KoreAIDownloadUtterancesOperator(task_id="fetch", bot_id=bot, path=str(path), **identity)
+        return run_task(task), path.read_bytes()
+
+    with ThreadPoolExecutor(RUNS, initializer=prepare_thread) as pool:
+        identities = dict(zip(bots, pool.map(start, bots), strict=True))
+        events = asyncio.run(asyncio.wait_for(wait_for_all(identities), 60))
+        files = dict(zip(bots, pool.map(fetch, identities.items()), strict=True))
+    assert [event.payload for event in events] == [
+        {"status": "success", **identity} for identity in identities.values()
+    ]
+    for bot, (result, content) in files.items():
+        assert content == content_of(bots[bot])
+        assert result["requested_time"] == identities[bot]["requested_time"]
+    assert refused(emulator) == []
