@@ -18,14 +18,22 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportSupersededError,
     final,
 )
-from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
+from airflow_provider_koreai.exports import ExportIdentity, ExportWatch, whole_number
+from airflow_provider_koreai.links.koreai import (
+    KoreAIBotLink,
+    KoreAIExportedFileLink,
+    store_bot_link,
+    store_file_link,
+)
 from airflow_provider_koreai.waiting import Wait, note_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_koreai.download import DownloadResult
     from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
 # Longest pause between two status calls of the one-task form, in seconds.
@@ -69,6 +77,7 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
 
     template_fields: Sequence[str] = ("bot_id", "state", "file_type", "koreai_conn_id")
     external_id_key = "koreai_export"
+    operator_extra_links = (KoreAIBotLink(),)
     ui_color = "#c9e7dc"
 
     def __init__(
@@ -100,6 +109,7 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
         :return: the request ID.
         """
         seconds = self._timeout_seconds()
+        store_bot_link(context, self)
         if self.wait_for_completion and not self.deferrable:
             return str(self.execute_resumable(context))
         export = self.submit_job(context)
@@ -262,7 +272,10 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
     :param storage_conn_id: ID of the connection for the object store of ``path``. (templated)
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
 
-    Returns ``{"path", "bytes", "rows", "sha256", "file_type", "request_id", "requested_time"}``.
+    Returns ``{"path", "bytes", "rows", "sha256", "file_type", "request_id", "requested_time"}``. Assets in ``outlets``
+    get the same, and ``bot_id``, as the extra of their event; an ``AssetAlias`` gets the bot's own asset
+    (:func:`~airflow_provider_koreai.assets.koreai.koreai_asset`). OpenLineage gets the bot as the input and the file as
+    the output.
     """
 
     template_fields: Sequence[str] = (
@@ -276,6 +289,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         "storage_conn_id",
         "koreai_conn_id",
     )
+    operator_extra_links = (KoreAIBotLink(), KoreAIExportedFileLink())
     ui_color = "#b4dccd"
 
     def __init__(
@@ -308,6 +322,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         self.compression = compression
         self.storage_conn_id = storage_conn_id
         self.koreai_conn_id = koreai_conn_id
+        self._result: DownloadResult | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
@@ -316,6 +331,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         :param context: Airflow's.
         :return: what was stored.
         """
+        store_bot_link(context, self)
         try:
             result = self.hook.download_export(
                 self.bot_id,
@@ -325,25 +341,37 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
                 file_type=self.file_type,
                 storage_conn_id=self.storage_conn_id or None,
                 on_superseded=self.on_superseded,
-                min_rows=_whole_number("min_rows", self.min_rows),
-                max_bytes=_whole_number("max_bytes", self.max_bytes),
+                min_rows=whole_number("min_rows", self.min_rows),
+                max_bytes=whole_number("max_bytes", self.max_bytes),
                 overwrite=self.overwrite,
                 compression=self.compression,
             )
         except (KoreAIExportFailedError, KoreAIExportSupersededError) as error:
             raise final(error) from None
+        self._result = result
         stored: dict[str, Any] = result.as_dict()
+        store_file_link(context, self, result.path)
+        if self.outlets:
+            from airflow_provider_koreai.assets.koreai import tell_outlets
+
+            extra = {"bot_id": self.bot_id, **stored}
+            tell_outlets(self.outlets, context["outlet_events"], extra, self._asset_of_bot)
         return stored
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """
+        Tell OpenLineage what was read and written.
 
-def _whole_number(name: str, value: Any) -> int | None:
-    """Read a number that may have been rendered from a template; ``""`` means the same as None."""
-    if value is None or value == "":
-        return None
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = -1
-    if isinstance(value, (bool, float)) or number < 0:
-        raise KoreAIConfigurationError(f"{name}={value!r:.40} is not accepted; use a whole number from 0 up.")
-    return number
+        :param task_instance: Airflow's.
+        :return: None where nothing was stored.
+        """
+        if self._result is None:
+            return None
+        from airflow_provider_koreai.lineage import lineage_of_download
+
+        return lineage_of_download(self.hook.settings.base_url, self.bot_id, self._result)
+
+    def _asset_of_bot(self) -> Asset:
+        from airflow_provider_koreai.assets.koreai import koreai_asset
+
+        return koreai_asset(self.bot_id, host=self.hook.settings.base_url)

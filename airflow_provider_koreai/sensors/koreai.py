@@ -24,6 +24,7 @@ from airflow_provider_koreai.exceptions import (
     final,
 )
 from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
+from airflow_provider_koreai.links.koreai import KoreAIBotLink, store_bot_link
 from airflow_provider_koreai.waiting import note_trouble
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         "on_superseded",
         "koreai_conn_id",
     )
+    operator_extra_links = (KoreAIBotLink(),)
     ui_color = "#dff0ea"
 
     def __init__(
@@ -122,6 +124,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         """
         # One try, one watch: what an earlier try of the same process saw does not count.
         self.__dict__.pop("_watch", None)
+        store_bot_link(context, self)
         if self.deferrable:
             # The trigger checks the arguments, so that soft_fail and never_fail mean the same in every mode.
             self.defer(**deferral(float(self.timeout), self.execution_timeout, **self._trigger_kwargs()))
@@ -181,6 +184,9 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         :param event: what the trigger fired.
         :param limit: whether ``timeout`` or ``execution_timeout`` set the trigger's deadline.
         """
+        if self.start_from_trigger:
+            # There was no execute().
+            store_bot_link(context, self)
         try:
             return self._done(export_of_event(event, limit))
         except KoreAIExportTimeoutError as error:

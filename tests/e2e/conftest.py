@@ -41,7 +41,7 @@ def emulator() -> Iterator[EmulatorProcess]:
 def deployment(emulator: EmulatorProcess, request: pytest.FixtureRequest) -> Iterator[Deployment]:
     if tuple(map(int, airflow_version.split(".")[:2])) < (3, 3):
         pytest.skip("a deployment of these components is that of Airflow 3.3 and later")
-    with Deployment(DAGS) as running:
+    with Deployment(DAGS, {"core.test_connection": "Enabled"}) as running:
         # As users have it: in the database, encrypted.
         running.add_connection("koreai_default", emulator.connection())
         request.config.stash[_DEPLOYMENT] = running

@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINAL_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+# Airflow reads this module at its start: runs are started by the tests and by assets, never by the clock.
+_LOCAL_SETTINGS = """
+from airflow.sdk.definitions.timetables.simple import NullTimetable
+
+def dag_policy(dag):
+    if not dag.timetable.asset_condition:
+        dag.timetable = NullTimetable()
+"""
 _START_TIMEOUT = 150.0
 _STOP_TIMEOUT = 20.0
 _MIGRATE_TIMEOUT = 180.0
@@ -319,13 +327,13 @@ class Api:
     def __init__(self, base_url: str) -> None:
         import requests
 
-        self._base_url = base_url
+        self.base_url = base_url
         self._session = requests.Session()
         self._session.trust_env = False
 
     def call(self, method: str, path: str, *, accept: Collection[int] = (), **options: Any) -> Any:
         """Make one call, and give its JSON; None where the status is one of ``accept``."""
-        answer = self._session.request(method, f"{self._base_url}/api/v2/{path}", timeout=60, **options)
+        answer = self._session.request(method, f"{self.base_url}/api/v2/{path}", timeout=60, **options)
         if answer.status_code in accept:
             return None
         if not answer.ok:
@@ -348,7 +356,7 @@ class Api:
 
     def warm_up(self) -> None:
         """Let the server build the API that the workers use."""
-        self._session.get(f"{self._base_url}/execution/health", timeout=_START_TIMEOUT).raise_for_status()
+        self._session.get(f"{self.base_url}/execution/health", timeout=_START_TIMEOUT).raise_for_status()
 
     def close(self) -> None:
         """Close the connections."""
@@ -399,6 +407,13 @@ class Deployment:
     def database(self) -> str:
         """Which database it runs on."""
         return "SQLite" if self._postgresql is None else "PostgreSQL"
+
+    @property
+    def database_url(self) -> str:
+        """The metadata database's URL for SQLAlchemy."""
+        if self._postgresql is not None:
+            return self._postgresql.url("psycopg2")
+        return f"sqlite:///file:{self.home}/airflow.db?mode=ro&uri=true"
 
     def stop(self) -> None:
         """End every process, and remove all files."""
@@ -587,8 +602,6 @@ class Deployment:
             "dag_processor.min_file_process_interval": 300,
             "logging.base_log_folder": self.home / "logs",
             "logging.colored_console_log": False,
-            # Runs are started by the tests only.
-            "scheduler.use_job_schedule": False,
             "scheduler.enable_health_check": False,
             "scheduler.scheduler_health_check_server_port": health_port,
             "scheduler.scheduler_heartbeat_sec": 1,
@@ -607,6 +620,8 @@ class Deployment:
         if self._postgresql is not None:
             settings["database.sql_alchemy_conn"] = self._postgresql.url("psycopg2")
             settings["database.sql_alchemy_conn_async"] = self._postgresql.url("asyncpg")
+        (self.home / "config").mkdir()
+        (self.home / "config" / "airflow_local_settings.py").write_text(_LOCAL_SETTINGS)
         (self.home / "dags").mkdir()
         (self.home / "tmp").mkdir()
         local = "127.0.0.1,localhost"

@@ -290,8 +290,9 @@ def test_the_test_button_takes_a_bot_without_exports_for_a_good_sign(hook):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"password": "wrong-secret-wrong-secret-wrong-secret"}, "Invalid SDK credentials"),
-        ({"host": "http://127.0.0.1:9"}, "no answer from http://127.0.0.1:9"),
+        ({"password": "wrong-secret-wrong-secret-wrong-secret"}, "Kore.ai refused the credentials."),
+        ({"host": "http://127.0.0.1:9"}, "could not be asked: check the host"),
+        ({"host": "http://127.0.0.1:9"}, "no answer from http://127.0.0.1:9: ConnectionError"),
         ({"login": ""}, "login is empty"),
         ({"extra": {}}, "bot_id"),
     ],
@@ -302,6 +303,8 @@ def test_the_test_button_says_what_is_wrong(monkeypatch, emulator, change, messa
     assert not works
     assert message in said
     assert "wrong-secret" not in said
+    # The button's own name for the connection would mean nothing to the user.
+    assert "koreai_default" not in said
 
 
 def test_the_test_button_does_not_take_another_servers_404_for_a_good_sign(hook, emulator):
@@ -315,4 +318,4 @@ def test_the_test_button_tells_a_missing_scope(hook, emulator):
     emulator.control.configure_bot(BOT, scope=False)
     works, said = hook.test_connection()
     assert not works
-    assert "scope" in said
+    assert said.startswith("Kore.ai accepted the credentials, but the app lacks a scope.")

@@ -101,17 +101,113 @@ def test_the_connection_type_is_the_hooks():
     assert KoreAIHook.default_conn_name == "koreai_default"
 
 
-def test_airflow_2_and_3_show_the_same_form():
-    behaviour = CONNECTION_TYPE["ui-field-behaviour"]
-    assert KoreAIHook.get_ui_field_behaviour() == {
-        "hidden_fields": behaviour["hidden-fields"],
-        "relabeling": behaviour["relabeling"],
-        "placeholders": behaviour["placeholders"],
+# What Airflow itself makes of the form: the answer of its REST API, or on Airflow 2 the fields of its form.
+FORM_PROBE = """
+import json
+try:
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+except ImportError:
+    from airflow.providers_manager import ProvidersManager
+    manager = ProvidersManager()
+    fields = {
+        widget.field_name: {
+            "title": widget.field.args[0],
+            "description": widget.field.kwargs["description"],
+            "class": widget.field.field_class.__name__,
+            "accepts": next((v.values for v in widget.field.kwargs["validators"] if hasattr(v, "values")), None),
+            "masked": widget.is_sensitive,
+        }
+        for name, widget in manager.connection_form_widgets.items() if name.startswith("extra__koreai__")
     }
-    assert behaviour["relabeling"] == {"login": "Client ID", "password": "Client Secret"}
-    # A field that is hidden or filled in must be one that the form has.
-    fields = {"description", "host", "port", "schema", "login", "password", "extra"}
-    assert {*behaviour["hidden-fields"], *behaviour["relabeling"], *behaviour["placeholders"]} <= fields
+    behaviour = manager.field_behaviours["koreai"]
+    standard = {
+        name: {
+            "hidden": name in behaviour["hidden_fields"],
+            "title": behaviour["relabeling"].get(name),
+            "placeholder": behaviour["placeholders"].get(name),
+        }
+        for name in ("description", "host", "port", "schema", "login", "password")
+    }
+else:
+    (meta,) = (m for m in HookMetaService.hook_meta_data() if m.connection_type == "koreai")
+    fields = {}
+    for name, field in meta.extra_fields.items():
+        schema = field["schema"]
+        fields[name] = {
+            "title": schema["title"],
+            "description": field["description"],
+            "class": "IntegerField" if "integer" in schema["type"] else "StringField",
+            "accepts": schema.get("enum"),
+            "masked": schema.get("format") == "password",
+        }
+    empty = {"hidden": False, "title": None, "placeholder": None}
+    standard = {
+        key.replace("url_schema", "schema"): value or empty
+        for key, value in meta.standard_fields.model_dump().items()
+    }
+print("FORM" + json.dumps({"fields": fields, "standard": standard}))
+"""
+
+
+@pytest.fixture(scope="module")
+def probed() -> subprocess.CompletedProcess[str]:
+    answer = subprocess.run(
+        [sys.executable, "-W", "always", "-c", FORM_PROBE],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer
+
+
+@pytest.fixture(scope="module")
+def form(probed) -> Any:
+    """The form as this Airflow shows it."""
+    return json.loads(probed.stdout.partition("FORM")[2].splitlines()[0])
+
+
+def test_airflow_shows_every_extra_field_as_it_is_described(form):
+    described = CONNECTION_TYPE["conn-fields"]
+    assert {name: (field["title"], field["description"]) for name, field in form["fields"].items()} == {
+        name: (field["label"], field["description"]) for name, field in described.items()
+    }
+
+
+def test_airflow_offers_the_accepted_algorithms(form):
+    assert {name: field["accepts"] for name, field in form["fields"].items() if field["accepts"]} == {
+        "algorithm": list(auth.ALGORITHMS),
+        "jwe_alg": list(auth.JWE_ALGORITHMS),
+        "jwe_enc": list(auth.JWE_ENCRYPTIONS),
+    }
+
+
+def test_airflow_takes_a_number_for_the_token_lifetime(form):
+    assert [name for name, field in form["fields"].items() if field["class"] == "IntegerField"] == [
+        "token_ttl"
+    ]
+
+
+def test_no_extra_field_holds_a_secret(form):
+    # The platform's public key is none; the Client Secret is the password, which Airflow masks.
+    assert not any(field["masked"] for field in form["fields"].values())
+
+
+def test_airflow_labels_the_standard_fields_and_hides_the_schema(form):
+    standard = form["standard"]
+    assert {name: field["title"] for name, field in standard.items() if field["title"]} == {
+        "login": "Client ID",
+        "password": "Client Secret",
+    }
+    assert {name for name, field in standard.items() if field["hidden"]} == {"schema"}
+    assert standard["host"]["placeholder"] == auth.DEFAULT_HOST
+
+
+def test_airflow_warns_of_nothing_in_the_form(probed):
+    said = (probed.stdout + probed.stderr).replace("FORM", "\nFORM").splitlines()
+    assert [line for line in said if "koreai" in line.lower() and not line.startswith("FORM")] == []
 
 
 def test_the_form_has_every_extra_field_and_no_other():
@@ -127,13 +223,23 @@ def test_the_form_has_every_extra_field_and_no_other():
     ],
 )
 def test_the_form_offers_what_is_accepted(field, accepted):
-    choices = CONNECTION_TYPE["conn-fields"][field]["schema"]["enum"]
-    assert [choice for choice in choices if choice is not None] == list(accepted)
+    assert CONNECTION_TYPE["conn-fields"][field]["schema"]["enum"] == list(accepted)
 
 
 @pytest.mark.parametrize("field", auth.EXTRA_FIELDS)
-def test_the_form_may_leave_a_field_empty(field):
-    jsonschema.validate(None, CONNECTION_TYPE["conn-fields"][field]["schema"])
+def test_the_form_may_leave_a_field_as_it_is(field):
+    schema = CONNECTION_TYPE["conn-fields"][field]["schema"]
+    jsonschema.validate(schema.get("default"), schema)
+
+
+def test_the_form_begins_with_the_defaults():
+    begins = {
+        name: field["schema"]["default"]
+        for name, field in CONNECTION_TYPE["conn-fields"].items()
+        if "default" in field["schema"]
+    }
+    settings = auth.settings_from_connection("c", host=None, login="cs-1", password="secret")
+    assert begins == {name: getattr(settings, name) for name in ("algorithm", "jwe_alg", "jwe_enc")}
 
 
 def test_the_form_keeps_the_token_lifetime_within_the_vendors_limit():

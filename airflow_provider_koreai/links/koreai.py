@@ -1,0 +1,126 @@
+"""
+Buttons in Airflow's UI. A task stores their URLs as XComs: the UI itself reads no connection.
+
+Kore.ai documents where its builder begins, but no address of one bot in it. So the button opens the builder, and its
+address names the bot for whoever has to choose it there.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink
+
+from airflow_provider_koreai.api import bot_id_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+log = logging.getLogger(__name__)
+
+
+class _StoredLink(BaseOperatorLink):
+    name: ClassVar[str]
+    xcom_key: ClassVar[str]
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """
+        Give the URL that the task has stored.
+
+        :param operator: Airflow's.
+        :param ti_key: Airflow's.
+        :return: the URL; ``""``, and no button, where there is none.
+        """
+        from airflow.providers.common.compat.sdk import XCom
+
+        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+
+
+class KoreAIBotLink(_StoredLink):
+    """The bot's builder."""
+
+    name = "Open in Kore.ai"
+    xcom_key = "koreai_bot_url"
+
+
+class KoreAIExportedFileLink(_StoredLink):
+    """The stored file in its store's console."""
+
+    name = "Exported file"
+    xcom_key = "koreai_file_url"
+
+
+def store_bot_link(context: Context, operator: Any) -> None:
+    """
+    Store the URL of :class:`KoreAIBotLink`.
+
+    :param context: Airflow's.
+    :param operator: a task with ``hook`` and ``bot_id``.
+    """
+    _store(
+        context,
+        operator,
+        KoreAIBotLink,
+        lambda: builder_url(operator.hook.settings.base_url, operator.bot_id),
+    )
+
+
+def store_file_link(context: Context, operator: Any, path: str) -> None:
+    """
+    Store the URL of :class:`KoreAIExportedFileLink`, where the file has one.
+
+    :param context: Airflow's.
+    :param operator: a task with ``storage_conn_id``.
+    :param path: the file.
+    """
+    _store(context, operator, KoreAIExportedFileLink, lambda: file_url(path, operator.storage_conn_id))
+
+
+def builder_url(base_url: str, bot_id: str) -> str:
+    """
+    Give the address of the builder on a host of Kore.ai's.
+
+    :param base_url: scheme, host and port of the API.
+    :param bot_id: the bot.
+    :raises KoreAIConfigurationError: the bot ID is none.
+    """
+    label = (urlsplit(base_url).hostname or "").partition(".")[0]
+    # Such as platform.kore.ai and bots.kore.ai, and the regional uae-platform and de-bots. Elsewhere the root leads on.
+    path = {"platform": "/builder/home", "bots": "/botbuilder"}.get(label.rpartition("-")[2], "/")
+    bot_id_argument(bot_id)
+    return f"{base_url}{path}?{urlencode({'botId': bot_id.strip()})}"
+
+
+def file_url(path: str, storage_conn_id: str | None = None) -> str | None:
+    """
+    Give the address of a stored file in its store's console.
+
+    :param path: a local path or a URL.
+    :param storage_conn_id: the connection for an object store.
+    :return: the address; None for a local file and for a store without a console that is known.
+    """
+    from airflow_provider_koreai.lineage import dataset_name
+    from airflow_provider_koreai.paths import file_system
+
+    namespace, key = dataset_name(path)
+    scheme, _, bucket = namespace.partition("://")
+    if scheme == "gs":
+        return f"https://console.cloud.google.com/storage/browser/_details/{quote(bucket)}/{quote(key)}"
+    if scheme != "s3" or getattr(file_system(path, storage_conn_id)[0], "endpoint_url", None):
+        return None  # what speaks S3 at an endpoint of its own is not Amazon's
+    return f"https://console.aws.amazon.com/s3/object/{quote(bucket)}?{urlencode({'prefix': key})}"
+
+
+def _store(context: Context, operator: Any, link: type[_StoredLink], make: Callable[[], str | None]) -> None:
+    if not operator.do_xcom_push:
+        return
+    try:
+        url = make()
+        if url:
+            context["ti"].xcom_push(key=link.xcom_key, value=url)
+    except Exception as error:  # noqa: BLE001 - what is wrong with the connection, the task itself will say
+        log.debug("No link %r: %s", link.name, type(error).__name__)

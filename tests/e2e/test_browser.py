@@ -1,0 +1,268 @@
+"""
+What a user sees in Airflow's UI, in a real browser: the connection form, its Test button, the buttons of a task.
+
+With ``E2E_SCREENSHOTS=<folder>`` the pictures of the documentation are made anew there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from scenarios import Launched, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from deployment import Deployment
+    from scenarios import KoreAI
+
+    from airflow_provider_koreai.emulator.process import EmulatorProcess
+
+BOT = "st-demo-travel"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE = 60
+SCREENSHOTS = os.environ.get("E2E_SCREENSHOTS")
+
+
+class Browser:
+    """
+    Finds things as a user does, by their texts, and waits for them.
+
+    :param driver: Selenium's.
+    :param base_url: Airflow's.
+    :param pictures: where screenshots go.
+    """
+
+    def __init__(self, driver: Any, base_url: str, pictures: Path) -> None:
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        self._driver = driver
+        self._base_url = base_url
+        self._pictures = pictures
+        self._wait = WebDriverWait(driver, PATIENCE)
+
+    def open(self, path: str) -> None:
+        """Go to a page of Airflow's."""
+        self._driver.get(f"{self._base_url}/{path}")
+
+    def find(self, xpath: str) -> Any:
+        """Wait for an element that can be seen."""
+        from selenium.webdriver.support import expected_conditions
+
+        return self._wait.until(expected_conditions.visibility_of_element_located(("xpath", xpath)))
+
+    def click(self, xpath: str) -> None:
+        """Wait for an element, and click on it."""
+        from selenium.webdriver.support import expected_conditions
+
+        self._wait.until(expected_conditions.element_to_be_clickable(("xpath", xpath))).click()
+
+    def wait_until_gone(self, xpath: str) -> None:
+        """Wait until an element cannot be seen."""
+        from selenium.webdriver.support import expected_conditions
+
+        self._wait.until(expected_conditions.invisibility_of_element_located(("xpath", xpath)))
+
+    def wait_until_still(self, xpath: str) -> None:
+        """Wait until an element has stopped moving."""
+        seen: list[Any] = []
+
+        def is_still(_: Any) -> bool:
+            seen.append(self.find(xpath).rect)
+            return len(seen) > 2 and seen[-1] == seen[-2] == seen[-3]
+
+        self._wait.until(is_still)
+
+    def fill(self, name: str, value: str) -> None:
+        """Fill a field of a form in."""
+        field = self.find(f"//*[@name='{name}']")
+        field.clear()
+        field.send_keys(value)
+
+    def text_of(self, xpath: str) -> str:
+        """Wait for an element that says something; it may be gone soon after."""
+        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        wait = WebDriverWait(
+            self._driver, PATIENCE, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
+        )
+        text: str = wait.until(
+            lambda driver: next((e.text for e in driver.find_elements("xpath", xpath) if e.text), "")
+        )
+        return text
+
+    def picture(self, name: str) -> None:
+        """Take a screenshot."""
+        assert self._driver.save_screenshot(str(self._pictures / name))
+
+
+@pytest.fixture(scope="module")
+def browser(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    programs = next(filter(None, map(shutil.which, BROWSERS)), None), shutil.which("chromedriver")
+    if not all(programs):
+        pytest.skip("no browser: install chromium and chromedriver (Debian: chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",  # CI runs as root
+        "--disable-dev-shm-usage",
+        "--no-proxy-server",
+        "--hide-scrollbars",
+        "--force-prefers-reduced-motion",
+        "--lang=en",
+        "--window-size=1200,1040",
+        f"--user-data-dir={tmp_path_factory.mktemp('browser')}",
+    ):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
+    pictures = Path(SCREENSHOTS) if SCREENSHOTS else tmp_path_factory.mktemp("pictures")
+    pictures.mkdir(parents=True, exist_ok=True)
+    try:
+        yield Browser(driver, deployment.api.base_url, pictures)
+    finally:
+        driver.quit()
+
+
+FORM = "//*[@role='dialog']"
+
+
+@pytest.fixture
+def open_form(browser: Browser) -> Callable[[str], None]:
+    """Opens the form for a new connection of type Kore.ai."""
+
+    def open_it(conn_id: str) -> None:
+        browser.open("connections")
+        browser.click("//button[normalize-space()='Add Connection']")
+        browser.fill("connection_id", conn_id)
+        browser.find(f"{FORM}//input[@role='combobox']").send_keys("kore")
+        browser.click("//*[@role='option'][normalize-space()='Kore.ai']")
+        browser.find("//*[@name='password']")
+
+    return open_it
+
+
+def label_of(browser: Browser, name: str) -> str:
+    """The label beside a field of the form."""
+    text: str = browser.find(f"//*[@name='{name}']/ancestor::*[@role='group' and .//label][1]//label").text
+    return text.strip()
+
+
+def test_the_form_has_kore_ais_words_and_masks_the_secret(
+    browser: Browser, open_form: Callable[[str], None]
+) -> None:
+    open_form("koreai_words")
+    assert label_of(browser, "login") == "Client ID"
+    assert label_of(browser, "password") == "Client Secret"
+    assert browser.find("//*[@name='password']").get_attribute("type") == "password"
+    assert browser.find("//*[@name='host']").get_attribute("placeholder") == "https://bots.kore.ai"
+    assert "Schema" not in browser.find(FORM).text
+
+
+def test_the_form_has_a_field_with_help_for_each_further_setting(
+    browser: Browser, open_form: Callable[[str], None]
+) -> None:
+    from airflow_provider_koreai.connection_form import CONN_FIELDS
+
+    open_form("koreai_extra")
+    browser.click(f"{FORM}//button[normalize-space()='Extra Fields']")
+    browser.find("//*[@name='element_bot_id']")
+    browser.wait_until_still("//*[@name='element_bot_id']")
+    shown = browser.find(FORM).text
+    for field in CONN_FIELDS.values():
+        assert field["label"] in shown
+        assert field["description"] in shown
+    # A setting that is left alone shows its default, and not the word for nothing.
+    assert "null" not in shown
+
+
+@pytest.fixture
+def message_of_test(
+    browser: Browser, open_form: Callable[[str], None], emulator: EmulatorProcess
+) -> Callable[..., str]:
+    """Fills a form in, saves it and presses Test; gives what the UI says then."""
+
+    def press_test(conn_id: str, secret: str, port: int | None = None, picture: bool = False) -> str:
+        open_form(conn_id)
+        address = urlsplit(emulator.base_url)
+        browser.fill("host", f"{address.scheme}://{address.hostname}")
+        browser.fill("port", str(port or address.port))
+        browser.fill("login", emulator.client_id)
+        browser.fill("password", secret)
+        if picture:
+            browser.picture("connection-form.png")
+        browser.click(f"{FORM}//button[normalize-space()='Extra Fields']")
+        browser.wait_until_still("//*[@name='element_bot_id']")
+        browser.fill("element_bot_id", BOT)
+        browser.click(f"{FORM}//button[normalize-space()='Save']")
+        browser.wait_until_gone(FORM)
+        browser.open("connections")
+        browser.click(f"//tr[td[normalize-space()='{conn_id}']]//button[@aria-label='Test Connection']")
+        text = browser.text_of("//*[@data-scope='toast' and @data-part='root']")
+        if picture:
+            browser.picture("connection-test.png")
+        return text
+
+    return press_test
+
+
+def test_the_test_button_says_that_it_works(
+    message_of_test: Callable[..., str], emulator: EmulatorProcess, koreai: KoreAI
+) -> None:
+    koreai.start_export(BOT)
+    said = message_of_test("koreai_works", emulator.client_secret, picture=True)
+    assert "Kore.ai accepted the credentials" in said
+
+
+def test_the_test_button_tells_a_wrong_secret(
+    message_of_test: Callable[..., str], emulator: EmulatorProcess
+) -> None:
+    said = message_of_test("koreai_wrong", "another-secret-than-the-apps")
+    assert "Kore.ai refused the credentials" in said
+    assert "another-secret" not in said
+
+
+def test_the_test_button_tells_a_host_that_does_not_answer(
+    message_of_test: Callable[..., str], emulator: EmulatorProcess
+) -> None:
+    said = message_of_test("koreai_nobody", emulator.client_secret, port=9)
+    assert "Kore.ai could not be asked: check the host and the network" in said
+
+
+def test_the_test_button_tells_a_missing_scope(
+    message_of_test: Callable[..., str], emulator: EmulatorProcess
+) -> None:
+    emulator.control.configure_bot(BOT, scope=False)
+    try:
+        said = message_of_test("koreai_scope", emulator.client_secret)
+    finally:
+        emulator.control.configure_bot(BOT, scope=True)
+    assert "Kore.ai accepted the credentials, but the app lacks a scope" in said
+
+
+@pytest.fixture(scope="module")
+def example(deployment: Deployment, koreai: KoreAI, tmp_path_factory: pytest.TempPathFactory) -> Launched:
+    """A run of the example DAG that is over."""
+    conf = {"folder": str(tmp_path_factory.mktemp("browser-example"))}
+    scenario = Scenario("example_koreai_export_utterances", {"seconds": 0}, conf=conf)
+    run = Launched.launch(scenario, deployment, koreai)
+    assert run.wait() == "success"
+    return run
+
+
+@pytest.mark.parametrize("task_id", ["export", "wait", "fetch"])
+def test_each_task_has_a_button_that_opens_kore_ai(
+    browser: Browser, example: Launched, emulator: EmulatorProcess, task_id: str
+) -> None:
+    browser.open(f"dags/{example.dag_id}/runs/{quote(example.run_id)}/tasks/{task_id}/details")
+    button = browser.find("//a[normalize-space()='Open in Kore.ai']")
+    assert button.get_attribute("href") == f"{emulator.base_url}/?botId={example.bot}"
+    if task_id == "fetch":
+        browser.picture("operator-links.png")
