@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -29,13 +29,13 @@ from airflow_provider_koreai.emulator.tokens import INVALID_CREDENTIALS, TokenRe
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from airflow_provider_koreai.emulator.faults import Fault
+    from airflow_provider_koreai.emulator.faults import Fault, FaultList
 
 logger = logging.getLogger("koreai.emulator")
 
 RATE_LIMIT_MESSAGE = "Rate limit for this API has been reached. Please try again after some time."
 STATES = ("configured", "published")
-_MAX_PAGE = 1000
+_MAX_PAGE = 50
 #: Longer paths and headers are cut in the log.
 _MAX_LOGGED = 300
 
@@ -133,7 +133,7 @@ class Api:
         bot = state.bots.get(file.bot_id) if file else None
         if file is None or bot is None:
             return exchange.answer(expired)
-        fault = self._take_fault(exchange, bot)
+        fault = self._take_fault(exchange, bot.faults)
         if fault and fault.kind == "expired":
             return exchange.answer(expired)
         if fault and fault.kind == "changed":
@@ -157,24 +157,32 @@ class Api:
     async def bots(self, request: Request) -> ReplyResponse:
         """List the bots, page by page."""
         exchange = Exchange(self._state, request, "bots", None)
-        return exchange.answer(self._guarded(exchange, lambda: self._bots(exchange)))
+        query = request.query_params
+        exchange.entry.params = {key: query[key][:100] for key in ("offset", "limit") if key in query}
+
+        def act() -> Reply:
+            return self._with_faults(exchange, self._state.faults, lambda: self._bots(exchange))
+
+        return exchange.answer(self._guarded(exchange, act))
 
     async def linked_apps(self, request: Request) -> ReplyResponse:
         """List the bots that a universal bot links."""
         bot_id = request.path_params["bot_id"]
         exchange = Exchange(self._state, request, "linked_apps", bot_id)
-        return exchange.answer(self._guarded(exchange, lambda: self._linked_apps(self._bot(bot_id))))
+        return exchange.answer(self._carry_out(exchange, bot_id, self._linked_apps))
 
     def _carry_out(self, exchange: Exchange, bot_id: str, act: Callable[[Exchange, Bot], Reply]) -> Reply:
         def act_with_faults() -> Reply:
             bot = self._bot(bot_id)
-            fault = self._take_fault(exchange, bot)
-            if fault is None:
-                return act(exchange, bot)
-            reply = act(exchange, bot) if fault.carried_out else Reply(200)
-            return with_fault(reply, fault)
+            return self._with_faults(exchange, bot.faults, lambda: act(exchange, bot))
 
         return self._guarded(exchange, act_with_faults)
+
+    def _with_faults(self, exchange: Exchange, faults: FaultList, act: Callable[[], Reply]) -> Reply:
+        fault = self._take_fault(exchange, faults)
+        if fault is None:
+            return act()
+        return with_fault(act() if fault.carried_out else Reply(200), fault)
 
     def _guarded(self, exchange: Exchange, act: Callable[[], Reply]) -> Reply:
         """Check the token, act, and turn refusals into answers."""
@@ -199,8 +207,8 @@ class Api:
             )
         return bot
 
-    def _take_fault(self, exchange: Exchange, bot: Bot) -> Fault | None:
-        fault = bot.faults.take(exchange.entry.call)
+    def _take_fault(self, exchange: Exchange, faults: FaultList) -> Fault | None:
+        fault = faults.take(exchange.entry.call)
         exchange.entry.fault = fault.kind if fault else None
         return fault
 
@@ -252,19 +260,38 @@ class Api:
         page = [
             {
                 "_id": bot.id,
-                "name": bot.name,
+                "type": "default",
+                "defaultLanguage": "en",
                 "status": "published",
-                "clientId": "cs-" + made_up_id("client", bot.id),
-                "clientSecret": made_up_id("secret", bot.id),
+                "name": bot.name,
+                "jwtApps": [
+                    {
+                        "clientId": "cs-" + made_up_id("client", bot.id),
+                        "clientSecret": made_up_id("secret", bot.id),
+                        "jtiClaimEnforced": False,
+                        "jweEncryptionEnforced": False,
+                    }
+                ],
             }
             for bot in bots[offset : offset + limit]
         ]
         return json_reply({"total": len(bots), "availableMore": offset + limit < len(bots), "bots": page})
 
-    def _linked_apps(self, bot: Bot) -> Reply:
-        names = {bot_id: self._state.bots[bot_id].name for bot_id in self._state.bots}
-        apps = [{"_id": app, "name": names.get(app, app)} for app in bot.settings.linked_apps or []]
-        return json_reply({"configuredLinkedApps": apps, "publishedLinkedApps": apps})
+    def _linked_apps(self, exchange: Exchange, bot: Bot) -> Reply:
+        configured = bot.settings.linked_apps or []
+        published = bot.settings.published_linked_apps
+        return json_reply(
+            {
+                "configuredLinkedApps": [self._linked_app(app) for app in configured],
+                "publishedLinkedApps": [
+                    self._linked_app(app) for app in (configured if published is None else published)
+                ],
+            }
+        )
+
+    def _linked_app(self, bot_id: str) -> dict[str, Any]:
+        bot = self._state.bots.get(bot_id)
+        return {"_id": bot_id, "name": bot.name if bot else bot_id, "defaultLanguage": "en", "status": 1}
 
 
 def route(path: str, endpoint: Endpoint, *methods: str) -> Route:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Route
 
+    from airflow_provider_koreai.emulator.faults import Fault, FaultList
     from airflow_provider_koreai.emulator.state import Bot, State
 
 _MAX_BODY = 64 * 1024 * 1024
@@ -49,6 +50,12 @@ class Control:
             self._route("/_emulator/bots/{bot_id}", GET=self._show, PUT=self._configure),
             self._route(
                 "/_emulator/bots/{bot_id}/faults", GET=self._faults, POST=self._order, DELETE=self._forget
+            ),
+            self._route(
+                "/_emulator/faults",
+                GET=self._account_faults,
+                POST=self._order_for_account,
+                DELETE=self._forget_for_account,
             ),
             self._route("/_emulator/requests", GET=self._requests),
             self._route("/_emulator/reset", POST=self._reset),
@@ -124,16 +131,22 @@ class Control:
         return json_reply(_describe(self._state.configure(request.path_params["bot_id"], body)))
 
     def _faults(self, request: Request, body: Any) -> Reply:
-        return json_reply({"faults": [fault.as_json() for fault in self._bot(request).faults.faults]})
+        return _shown(self._bot(request).faults)
 
     def _order(self, request: Request, body: Any) -> Reply:
-        bot, fault = self._bot(request), faults.parse(body)
-        bot.faults.faults.append(fault)
-        return json_reply(fault.as_json(), 201)
+        return _ordered(self._bot(request).faults, faults.parse(body))
 
     def _forget(self, request: Request, body: Any) -> Reply:
-        self._bot(request).faults.faults.clear()
-        return json_reply({"faults": []})
+        return _forgotten(self._bot(request).faults)
+
+    def _account_faults(self, request: Request, body: Any) -> Reply:
+        return _shown(self._state.faults)
+
+    def _order_for_account(self, request: Request, body: Any) -> Reply:
+        return _ordered(self._state.faults, faults.parse(body, faults.ACCOUNT_CALLS))
+
+    def _forget_for_account(self, request: Request, body: Any) -> Reply:
+        return _forgotten(self._state.faults)
 
     def _requests(self, request: Request, body: Any) -> Reply:
         query = request.query_params
@@ -147,6 +160,20 @@ class Control:
     def _reset(self, request: Request, body: Any) -> Reply:
         self._state.reset()
         return json_reply({"status": "ok"})
+
+
+def _shown(orders: FaultList) -> Reply:
+    return json_reply({"faults": [fault.as_json() for fault in orders.faults]})
+
+
+def _ordered(orders: FaultList, fault: Fault) -> Reply:
+    orders.faults.append(fault)
+    return json_reply(fault.as_json(), 201)
+
+
+def _forgotten(orders: FaultList) -> Reply:
+    orders.faults.clear()
+    return _shown(orders)
 
 
 def _describe(bot: Bot) -> dict[str, Any]:

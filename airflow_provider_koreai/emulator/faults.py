@@ -8,7 +8,9 @@ from typing import Any
 from airflow_provider_koreai.emulator import checks
 from airflow_provider_koreai.emulator.checks import ControlError, Rule
 
-CALLS = ("start", "status", "download")
+CALLS = ("start", "status", "download", "linked_apps")
+#: Calls that are about the account, not about one bot.
+ACCOUNT_CALLS = ("bots",)
 #: Kinds whose call is not carried out (no export starts), unless ``carried_out`` says otherwise.
 _NOT_CARRIED_OUT = frozenset({"http", "html", "redirect", "expired"})
 
@@ -25,12 +27,12 @@ class Kind:
 
     :param rules: its parameters.
     :param required: those that have no default.
-    :param calls: calls that it can happen to.
+    :param calls: calls that it can happen to; none: any.
     """
 
     rules: dict[str, Rule] = field(default_factory=dict)
     required: tuple[str, ...] = ()
-    calls: tuple[str, ...] = CALLS
+    calls: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
@@ -62,7 +64,6 @@ KINDS: dict[str, Kind] = {
     "wrong_content_range": Kind({"delta": checks.INTEGER, "value": checks.HEADER_VALUE}, calls=("download",)),
 }
 _COMMON: dict[str, Rule] = {
-    "call": checks.one_of(*CALLS),
     "kind": checks.one_of(*KINDS),
     "times": Rule(
         lambda value: checks.INTEGER.accepts(value) and (value == -1 or value > 0),
@@ -104,23 +105,25 @@ class Fault:
         }
 
 
-def parse(document: Any) -> Fault:
+def parse(document: Any, calls: tuple[str, ...] = CALLS) -> Fault:
     """Read an order.
 
     :param document: its parsed JSON.
+    :param calls: calls that may be named here.
     """
+    rules = {"call": checks.one_of(*calls), **_COMMON}
     if not isinstance(document, dict):
         raise ControlError("a JSON object is expected")
     for key in ("call", "kind"):
         if key not in document:
-            raise ControlError(f'"{key}" is missing; it must be {_COMMON[key].meaning}')
-    checks.check("fault field", {key: document[key] for key in ("call", "kind")}, _COMMON)
+            raise ControlError(f'"{key}" is missing; it must be {rules[key].meaning}')
+    checks.check("fault field", {key: document[key] for key in ("call", "kind")}, rules)
     call, name = document["call"], document["kind"]
     kind = KINDS[name]
-    checks.check(f"{name} fault field", document, {**kind.rules, **_COMMON})
+    checks.check(f"{name} fault field", document, {**kind.rules, **rules})
     if missing := [key for key in kind.required if key not in document]:
         raise ControlError(f'a {name} fault needs "{missing[0]}": {kind.rules[missing[0]].meaning}')
-    if call not in kind.calls:
+    if kind.calls and call not in kind.calls:
         raise ControlError(f"a {name} fault cannot happen to {call}, only to {', '.join(kind.calls)}")
     return Fault(
         call=call,
@@ -128,12 +131,12 @@ def parse(document: Any) -> Fault:
         times=document.get("times", 1),
         after=document.get("after", 0),
         carried_out=document.get("carried_out", name not in _NOT_CARRIED_OUT),
-        params={key: value for key, value in document.items() if key not in _COMMON},
+        params={key: value for key, value in document.items() if key not in rules},
     )
 
 
 class FaultList:
-    """The orders for one bot. One call has one fault: the oldest that is due."""
+    """The orders for one bot, or for the account. One call has one fault: the oldest that is due."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -141,7 +144,7 @@ class FaultList:
     def take(self, call: str) -> Fault | None:
         """The fault that happens to a call, which is thereby counted.
 
-        :param call: ``start``, ``status`` or ``download``.
+        :param call: one of :data:`CALLS` or :data:`ACCOUNT_CALLS`.
         """
         due: Fault | None = None
         for fault in self.faults:

@@ -70,24 +70,26 @@ class EmulatorControl:
         """
         return self._call("PUT", f"bots/{urllib.parse.quote(bot_id, safe='')}", settings)
 
-    def add_fault(self, bot_id: str, call: str, kind: str, times: int = 1, **params: Any) -> dict[str, Any]:
+    def add_fault(
+        self, bot_id: str | None, call: str, kind: str, times: int = 1, **params: Any
+    ) -> dict[str, Any]:
         """Let something go wrong.
 
-        :param bot_id: with calls for this bot.
-        :param call: ``start``, ``status`` or ``download``.
+        :param bot_id: with calls for this bot; ``None``: with calls for the account.
+        :param call: ``start``, ``status``, ``download`` or ``linked_apps``; for the account ``bots``.
         :param kind: what; see the guide.
         :param times: how often; -1: always.
         :param params: of the kind, and ``after`` (calls to let pass), ``carried_out``.
         """
         order = {"call": call, "kind": kind, "times": times, **params}
-        return self._call("POST", f"bots/{urllib.parse.quote(bot_id, safe='')}/faults", order)
+        return self._call("POST", _faults_of(bot_id), order)
 
-    def clear_faults(self, bot_id: str) -> None:
+    def clear_faults(self, bot_id: str | None) -> None:
         """Drop the faults of a bot that have not happened yet.
 
-        :param bot_id: which.
+        :param bot_id: which; ``None``: those of the account.
         """
-        self._call("DELETE", f"bots/{urllib.parse.quote(bot_id, safe='')}/faults")
+        self._call("DELETE", _faults_of(bot_id))
 
     def requests(self, bot_id: str | None = None, call: str | None = None) -> list[dict[str, Any]]:
         """What was asked since the start or the last reset, oldest first.
@@ -120,6 +122,10 @@ class EmulatorControl:
             with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
                 text = json.loads(text)["errors"][0]["msg"]
             raise EmulatorError(f"HTTP {error.code}: {text}") from None
+
+
+def _faults_of(bot_id: str | None) -> str:
+    return "faults" if bot_id is None else f"bots/{urllib.parse.quote(bot_id, safe='')}/faults"
 
 
 class EmulatorProcess:

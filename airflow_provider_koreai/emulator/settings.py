@@ -51,6 +51,7 @@ class BotSettings:
     :param linked: whether the app is linked to the bot.
     :param scope: whether the app has the Utterances Export scope.
     :param linked_apps: bots that a universal bot links.
+    :param published_linked_apps: those that its published version links, where they are others.
     :param retry_after: form of Retry-After on 429.
     :param start_per_minute: rate limit of the start call.
     :param start_per_hour: likewise.
@@ -83,6 +84,7 @@ class BotSettings:
     linked: bool = True
     scope: bool = True
     linked_apps: list[str] | None = None
+    published_linked_apps: list[str] | None = None
     retry_after: str = "seconds"
     start_per_minute: int = 60
     start_per_hour: int = 1800
@@ -131,6 +133,7 @@ RULES: dict[str, Rule] = {
     "linked": checks.BOOLEAN,
     "scope": checks.BOOLEAN,
     "linked_apps": checks.TEXTS,
+    "published_linked_apps": checks.TEXTS,
     "retry_after": checks.one_of("seconds", "date", "none"),
     "start_per_minute": checks.COUNT,
     "start_per_hour": checks.COUNT,

@@ -138,6 +138,7 @@ class State:
     def reset(self) -> None:
         """Forget everything that happened and was set since the start, download links included."""
         self.bots: dict[str, Bot] = {id_: Bot(id_, settings) for id_, settings in _BUILT_IN.items()}
+        self.faults = FaultList()
         self.files: OrderedDict[str, StoredFile] = OrderedDict()
         self.log: deque[LogEntry] = deque(maxlen=_MAX_LOG)
         self.tokens = TokenCheck(self.config)

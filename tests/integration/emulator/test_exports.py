@@ -243,10 +243,11 @@ def test_bots_are_listed_page_by_page_with_their_secrets(client):
     rest = client.call("GET", url + "?offset=3&limit=50").json()
     assert (first["availableMore"], rest["availableMore"]) == (True, False)
     assert first["total"] == rest["total"] == len(first["bots"] + rest["bots"])
-    assert all({"_id", "name", "status", "clientSecret"} <= set(bot) for bot in first["bots"])
+    assert all({"_id", "name", "status", "defaultLanguage"} <= set(bot) for bot in first["bots"])
+    assert all(app["clientSecret"] for bot in first["bots"] for app in bot["jwtApps"])
 
 
-@pytest.mark.parametrize("query", ["offset=x", "offset=-1", "limit=0", "limit=100000"])
+@pytest.mark.parametrize("query", ["offset=x", "offset=-1", "limit=0", "limit=51"])
 def test_nonsense_page_is_a_bad_request(client, query):
     assert client.call("GET", f"{client.emulator.base_url}/api/public/bots?{query}").status_code == 400
 
@@ -259,4 +260,14 @@ def test_universal_bot_names_its_linked_apps(client):
     url = client.emulator.base_url + "/api/1.1/public/bot/st-demo-universal/universalbot/link?language=en"
     document = client.call("GET", url).json()
     assert set(document) == {"configuredLinkedApps", "publishedLinkedApps"}
-    assert {"_id": BOT, "name": "Demo Travel"} in document["publishedLinkedApps"]
+    travel = {"_id": BOT, "name": "Demo Travel", "defaultLanguage": "en", "status": 1}
+    assert travel in document["configuredLinkedApps"]
+    assert document["publishedLinkedApps"] == document["configuredLinkedApps"]
+
+
+def test_published_version_of_a_universal_bot_can_link_other_apps(client):
+    client.control.configure_bot("st-demo-universal", published_linked_apps=[BOT])
+    url = client.emulator.base_url + "/api/1.1/public/bot/st-demo-universal/universalbot/link?language=en"
+    document = client.call("GET", url).json()
+    assert [app["_id"] for app in document["publishedLinkedApps"]] == [BOT]
+    assert len(document["configuredLinkedApps"]) == 3

@@ -385,3 +385,27 @@ def test_wrong_content_range_needs_a_partial_answer(client, link, asked):
     order(client, "download", "wrong_content_range")
     response = client.get(link, **({"range": asked} if asked else {}))
     assert response.headers.get("content-range") == (f"bytes */{len(CONTENT)}" if asked else None)
+
+
+def test_fault_of_the_linked_apps_is_ordered_for_the_universal_bot(client):
+    client.control.add_fault("st-demo-universal", "linked_apps", "http", status=503)
+    url = client.emulator.base_url + "/api/1.1/public/bot/st-demo-universal/universalbot/link?language=en"
+    assert [client.call("GET", url).status_code for _ in range(2)] == [503, 200]
+
+
+def test_fault_of_the_list_of_bots_is_ordered_for_the_account(client):
+    client.control.add_fault(None, "bots", "http", times=-1)
+    url = client.emulator.base_url + "/api/public/bots"
+    assert client.call("GET", url).status_code == 503
+    assert (
+        client.call("GET", client.emulator.base_url + "/_emulator/faults").json()["faults"][0]["call"]
+        == "bots"
+    )
+    client.control.clear_faults(None)
+    assert client.call("GET", url).status_code == 200
+
+
+@pytest.mark.parametrize(("bot", "call"), [(None, "status"), (BOT, "bots")])
+def test_fault_is_ordered_where_its_call_belongs(client, bot, call):
+    with pytest.raises(EmulatorError, match="call"):
+        client.control.add_fault(bot, call, "http")

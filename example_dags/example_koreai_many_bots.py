@@ -1,0 +1,68 @@
+"""
+Every night: export the utterances of many bots, each with its own export, wait and file, and report what was fetched.
+
+It needs a connection ``koreai_default`` of type Kore.ai. To export all bots of an account, that has to be the
+connection of an Admin app (Admin Console); otherwise name the bots in the trigger form, or change the default below.
+
+One bot that fails does not stop the others; a retry, or clearing its tasks, repeats that bot alone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+from airflow_provider_koreai.task_groups import koreai_export_utterances
+
+with DAG(
+    dag_id="example_koreai_many_bots",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    # The status call reports a bot's latest export: two runs at once would get into each other's way.
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    params={
+        "bot_ids": Param(
+            [],
+            type="array",
+            items={"type": "string"},
+            title="Bot IDs",
+            description="Empty: all bots of the account",
+        ),
+        "folder": Param(
+            "/tmp/koreai",
+            type="string",
+            title="Folder",
+            description="A local folder, or a URL such as s3://lake/koreai",
+        ),
+    },
+    tags=["koreai", "example"],
+    doc_md=__doc__,
+):
+
+    @task
+    def bots(params: dict) -> list[str]:
+        """Say which bots are exported."""
+        # Imported here, the hook costs nothing when the DAG file is parsed.
+        from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+        return params["bot_ids"] or [bot.bot_id for bot in KoreAIHook().list_bots()]
+
+    exported = koreai_export_utterances.partial(
+        # A folder for each bot, and in it a file for each export: <bot_id>-<requested_time>.csv
+        path="{{ params.folder }}/{{ task.bot_id }}/",
+        # Waiting takes no worker slot.
+        deferrable=True,
+        # At most eight starts and eight downloads at once. To share a limit with other DAGs, make a pool instead
+        # (`airflow pools set koreai 8 "Calls of Kore.ai"`) and write pool="koreai".
+        max_active_tis_per_dagrun=8,
+    ).expand(bot_id=bots())
+
+    @task
+    def report(stored: list[dict]) -> dict[str, int]:
+        """Say how many utterances each file has."""
+        return {file["path"]: file["rows"] for file in stored}
+
+    report(exported.output)

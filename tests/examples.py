@@ -1,0 +1,132 @@
+"""
+How each file of example_dags/ is run, by ``airflow dags test`` and on a whole deployment, and what has to come of it.
+
+A new example needs a row in :data:`EXAMPLES`; without one, both tests fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parents[1] / "example_dags"
+FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
+TRAVEL = "st-demo-travel"
+TRAVEL_ROWS = 364
+#: What each task of a DAG returned, by its ID, in the order of its mapping.
+Results = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """
+    A file of example_dags/.
+
+    :param dag: ID of the DAG that is run.
+    :param check: looks at what its tasks returned, and at the folder.
+    :param conf: params of the run, beside ``folder``.
+    :param has_folder: whether the DAG has the param ``folder``.
+    :param follower: ID of the DAG that an asset of the first one starts.
+    :param check_follower: as ``check``.
+    :param connections: further connections, as they are in a DAG's world: ID -> (folder -> its JSON's fields).
+    """
+
+    dag: str
+    check: Callable[[Results, Path], None]
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    has_folder: bool = True
+    follower: str | None = None
+    check_follower: Callable[[Results, Path], None] | None = None
+    connections: Mapping[str, Callable[[Path], Mapping[str, Any]]] = field(default_factory=dict)
+
+    def params(self, folder: Path) -> dict[str, Any]:
+        """The params of the run."""
+        return {**self.conf, **({"folder": str(folder)} if self.has_folder else {})}
+
+
+def rows_of(path: str) -> int:
+    """How many rows a file has."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return sum(1 for _ in csv.DictReader(file))
+
+
+def one_file(task: str) -> Callable[[Results, Path], None]:
+    """Check that a task has stored one whole file of the travel bot in the folder."""
+
+    def check(results: Results, folder: Path) -> None:
+        (stored,) = results[task]
+        assert [str(path) for path in folder.rglob("*") if path.is_file()] == [stored["path"]]
+        assert rows_of(stored["path"]) == stored["rows"] == TRAVEL_ROWS
+
+    return check
+
+
+def one_file_for_each_bot(results: Results, folder: Path) -> None:
+    """Each bot has an export, a wait and a file of its own."""
+    group = "koreai_export_utterances"
+    stored = results[f"{group}.fetch"]
+    assert [Path(one["path"]).parent.name for one in stored] == ["st-demo-bank", "st-demo-retail"]
+    assert results[f"{group}.export"] == [one["request_id"] for one in stored]
+    assert [one["requested_time"] for one in results[f"{group}.wait"]] == [
+        one["requested_time"] for one in stored
+    ]
+    assert len({(one["request_id"], one["requested_time"]) for one in stored}) == 2
+    assert results["report"] == [{one["path"]: rows_of(one["path"]) for one in stored}]
+
+
+def counts_of_travel(results: Results, folder: Path) -> None:
+    """All utterances are counted, and no file is kept."""
+    (counts,) = results["count"]
+    assert sum(number for tasks in counts.values() for number in tasks.values()) == TRAVEL_ROWS
+    assert {"en", "de", "ja"} <= counts.keys()
+
+
+def languages_of_travel(results: Results, folder: Path) -> None:
+    """The consumer has read the producer's file."""
+    (counts,) = results["count_languages"]
+    assert sum(counts.values()) == TRAVEL_ROWS
+
+
+def each_bot_is_in_the_table(results: Results, folder: Path) -> None:
+    """The first run has nothing to compare with, and what the tasks say they loaded is in the table."""
+    loaded = results["one_bot.load"]
+    assert [one["before"] for one in results["one_bot.compare"]] == ["", ""]
+    assert [one["rows"] for one in loaded] == [rows_of(one["path"]) for one in results["one_bot.fetch"]]
+    with contextlib.closing(sqlite3.connect(folder / "warehouse.db")) as database:
+        counted = database.execute("SELECT bot_id, count(*) FROM koreai_utterances GROUP BY 1").fetchall()
+    assert dict(counted) == {one["bot_id"]: one["inserted"] for one in loaded}
+
+
+EXAMPLES: dict[str, Example] = {
+    "example_koreai_asset_scheduled": Example(
+        "example_koreai_asset_producer",
+        one_file("koreai_export_utterances.fetch"),
+        follower="example_koreai_asset_consumer",
+        check_follower=languages_of_travel,
+    ),
+    "example_koreai_export_utterances": Example(
+        "example_koreai_export_utterances", one_file("fetch"), conf={"bot_id": TRAVEL}
+    ),
+    "example_koreai_hook": Example(
+        "example_koreai_hook", counts_of_travel, conf={"bot_id": TRAVEL}, has_folder=False
+    ),
+    "example_koreai_many_bots": Example(
+        "example_koreai_many_bots",
+        one_file_for_each_bot,
+        conf={"bot_ids": ["st-demo-bank", "st-demo-retail"]},
+    ),
+    "example_koreai_one_task": Example("example_koreai_one_task", one_file("fetch"), conf={"bot_id": TRAVEL}),
+    "example_koreai_to_warehouse": Example(
+        "example_koreai_to_warehouse",
+        each_bot_is_in_the_table,
+        conf={"bot_ids": ["st-demo-bank", "st-demo-retail"]},
+        connections={
+            "warehouse_default": lambda folder: {"conn_type": "sqlite", "host": str(folder / "warehouse.db")}
+        },
+    ),
+}

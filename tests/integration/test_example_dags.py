@@ -1,0 +1,89 @@
+"""Every example DAG, run as a user runs it: ``airflow dags test``, a real metadata database, the emulator over HTTP."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import warnings
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..examples import EXAMPLES, FILES, FOLDER  # noqa: TID252
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DAY = "2026-03-01"
+
+
+@pytest.fixture(scope="module")
+def airflow(airflow_installation):
+    """An Airflow that has read the example DAGs, as a DAG processor does: it knows their assets."""
+    answer = airflow_installation.run("dags", "reserialize")
+    assert answer.returncode == 0, answer.stdout
+    return airflow_installation
+
+
+@pytest.fixture
+def run_dag(airflow, koreai_conn) -> Callable[..., dict[str, list[Any]]]:
+    """Runs a DAG to success; gives what its tasks returned."""
+
+    def run(dag_id: str, conf: dict[str, Any], **environment: str) -> dict[str, list[Any]]:
+        answer = airflow.run("dags", "test", dag_id, DAY, "--conf", json.dumps(conf), **environment)
+        assert answer.returncode == 0, answer.stdout
+        ((run_id,),) = airflow.query(
+            "select run_id from dag_run where dag_id = ? order by id desc limit 1", dag_id
+        )
+        states = airflow.query(
+            "select distinct state from task_instance where dag_id = ? and run_id = ?", dag_id, run_id
+        )
+        assert states == [("success",)], answer.stdout
+        returned: dict[str, list[Any]] = defaultdict(list)
+        statement = (
+            "select task_id, value from xcom where dag_id = ? and run_id = ? and key = 'return_value' "
+            "order by task_id, map_index"
+        )
+        for task_id, value in airflow.query(statement, dag_id, run_id):
+            returned[task_id].append(json.loads(value))
+        return returned
+
+    return run
+
+
+def test_each_example_has_a_scenario():
+    assert sorted(EXAMPLES) == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_example_runs_to_success(run_dag, tmp_path, name):
+    example = EXAMPLES[name]
+    environment = {
+        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection(tmp_path))
+        for conn_id, connection in example.connections.items()
+    }
+    example.check(run_dag(example.dag, example.params(tmp_path), **environment), tmp_path)
+    if example.follower and example.check_follower:
+        example.check_follower(run_dag(example.follower, {}, **environment), tmp_path)
+
+
+def test_without_bot_ids_all_bots_of_the_account_are_exported(run_dag, emulator, tmp_path):
+    returned = run_dag("example_koreai_many_bots", {"bot_ids": [], "folder": str(tmp_path)})
+    (bots,) = returned["bots"]
+    assert len(bots) == 5
+    assert sorted(request["bot"] for request in emulator.control.requests(call="download")) == sorted(bots)
+    assert {path.name for path in tmp_path.iterdir()} == set(bots)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_neither_example_nor_provider_causes_a_warning_when_it_is_read(name):
+    spec = importlib.util.spec_from_file_location(f"probed_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    # Airflow 2.11 warns of its own settings, too.
+    ours = tuple(map(str, (FOLDER, FOLDER.parent / "airflow_provider_koreai")))
+    assert [str(warning.message) for warning in caught if warning.filename.startswith(ours)] == []
