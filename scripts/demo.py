@@ -20,9 +20,10 @@ import sqlite3
 import subprocess
 import sys
 import unicodedata
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.emulator.config import DEMO_BOT
 from airflow_provider_koreai.emulator.process import EmulatorError, EmulatorProcess
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / ".demo"
 FOLDER = DEMO / "exports"
+WAREHOUSE = DEMO / "warehouse.db"
 DAG_ID = "example_koreai_export_utterances"
 CONNECTION, BOT = "AIRFLOW_CONN_KOREAI_DEFAULT", "KOREAI_BOT_ID"
 ROWS_SHOWN = 10
@@ -48,6 +50,15 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 LOCAL_SETTINGS = "def task_policy(task):\n    task.retries = 0\n"
 
 
+LOAD = """
+import json, sys
+from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
+arguments = json.loads(sys.argv[1])
+result = KoreAILoadUtterancesOperator(task_id="load", **arguments).execute({})
+print(json.dumps({**result, "request_id": arguments["request_id"]}))
+"""
+
+
 class DemoError(Exception):
     """Something that the user is told in one sentence."""
 
@@ -60,7 +71,9 @@ def main() -> int:
         with kore_ai() as (connection, bot_id):
             home = prepare_airflow()
             run_id = run_dag(home, connection, bot_id)
-        show_result(fetched(home, run_id))
+        result = fetched(home, run_id)
+        show_result(result)
+        show_table(load(home, result, bot_id))
     except (DemoError, EmulatorError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
@@ -197,6 +210,61 @@ def show_result(result: dict[str, object]) -> None:
     print(f"          SHA-256  {found['sha256']}")
     print("          as the task reported them (XCom), and as they are in the file\n")
     for line in table(header, rows[:ROWS_SHOWN]):
+        print(line)
+    if len(rows) > ROWS_SHOWN:
+        print(f"... and {len(rows) - ROWS_SHOWN:,} rows more")
+
+
+def load(home: Path, result: dict[str, object], bot_id: str) -> dict[str, Any]:
+    """
+    Load the file into a SQLite database, as a task of example_koreai_to_warehouse does.
+
+    :param home: the Airflow home.
+    :param result: the XCom of the download task.
+    :param bot_id: the bot.
+    :return: what the operator returned.
+    """
+    arguments = {key: result[key] for key in ("path", "request_id", "requested_time", "file_type")}
+    arguments |= {"bot_id": bot_id, "conn_id": "warehouse", "table": "utterances"}
+    arguments["snapshot"] = str(result["requested_time"]) or datetime.now(timezone.utc).isoformat()
+    warehouse = json.dumps({"conn_type": "sqlite", "host": str(WAREHOUSE)})
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, json.dumps(arguments)],
+        env=environment(home, AIRFLOW_CONN_WAREHOUSE=warehouse, AIRFLOW__LOGGING__LOGGING_LEVEL="ERROR"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise DemoError((done.stderr.strip() or "the load failed").splitlines()[-1])
+    loaded: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return loaded
+
+
+def show_table(loaded: dict[str, Any]) -> None:
+    """
+    Print what is in the database, after comparing it with what the operator reported.
+
+    :param loaded: what the operator returned.
+    """
+    query = (
+        "select language, type, count(*), count(distinct row_hash) from utterances "
+        "where bot_id = ? and export_request_id = ? group by 1, 2 order by 3 desc, 1, 2"
+    )
+    with contextlib.closing(sqlite3.connect(WAREHOUSE)) as database:
+        rows = database.execute(query, (loaded["bot_id"], loaded["request_id"])).fetchall()
+        (snapshots,) = database.execute(
+            "select count(distinct snapshot) from utterances where bot_id = ?", (loaded["bot_id"],)
+        ).fetchone()
+    if sum(row[2] for row in rows) != loaded["inserted"]:
+        raise DemoError(f"the load reported {loaded['inserted']} rows, but {shown(WAREHOUSE)} has others.")
+    step("Table", f"utterances in {shown(WAREHOUSE)}, loaded by KoreAILoadUtterancesOperator")
+    print(f"          rows       {loaded['inserted']:,}, and {loaded['replaced']:,} replaced")
+    print(f"          snapshot   {loaded['snapshot']}, one of {snapshots} of the bot\n")
+    header = ["language", "type", "utterances", "different"]
+    for line in table(header, [[str(value or "") for value in row] for row in rows[:ROWS_SHOWN]]):
         print(line)
     if len(rows) > ROWS_SHOWN:
         print(f"... and {len(rows) - ROWS_SHOWN:,} rows more")

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_koreai.emulator.process import EmulatorProcess
+from tests.e2e.deployment import PostgreSQL, Processes, postgresql_programs
+
+from .warehouses import postgresql_warehouse, sqlite_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from .warehouses import Warehouse
 
 # Airflow reads this module at its start. A retry would wait for minutes.
 LOCAL_SETTINGS = "def task_policy(task):\n    task.retries = 0\n"
@@ -92,3 +97,34 @@ def airflow_installation(tmp_path_factory: pytest.TempPathFactory) -> AirflowIns
     answer = installation.run("db", "migrate")
     assert answer.returncode == 0, answer.stdout
     return installation
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server for the whole session."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's initdb (apt: postgresql), psycopg2 or asyncpg is not installed")
+    processes = Processes()
+    try:
+        server = PostgreSQL(programs, processes)
+        server.start()
+        yield server
+    finally:
+        processes.stop()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A connection ``sqlite_test`` to a new database."""
+    warehouse, connection = sqlite_warehouse(tmp_path / "warehouse.db")
+    monkeypatch.setenv("AIRFLOW_CONN_SQLITE_TEST", connection)
+    return warehouse
+
+
+@pytest.fixture
+def postgresql(postgresql_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A connection ``postgres_test`` to a server, and the name of a table that is not there."""
+    warehouse, connection = postgresql_warehouse(postgresql_server)
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_TEST", connection)
+    return warehouse

@@ -1,0 +1,422 @@
+"""The load task on real databases: what a DAG's author sees of it, and what is in the table afterwards."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import zstandard
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDatabaseError, KoreAIFileError
+from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
+from airflow_provider_koreai.row_hash import row_hash
+from airflow_provider_koreai.utterances import read_utterances
+
+from .running import new_context, run_task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .warehouses import Warehouse
+
+BOT = "st-demo-travel"
+MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"
+HOSTILE = [
+    "'; DROP TABLE utterances; --",
+    "\"quoted\" and 'quoted' and `quoted`",
+    "back\\slash \\N \\. \\t \\x41 \\",
+    "\\N",
+    "\\.",
+    "a\ttab, a\nnewline, a\r\ncarriage return, a\rbare one",
+    "%s %(name)s ? :name $1 {}",
+    "emoji 🛫👨‍👩‍👧, العربية, עברית, 東京, e\u0301, \u202ertl\u202c, \ufeff",
+    "\x01\x1f\x7f\u2028",
+    " spaces at both ends ",
+    "",
+]
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql with psycopg2"])
+def warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """Each database, and PostgreSQL with both drivers that Airflow's hook may choose."""
+    name, _, driver = request.param.partition(" with ")
+    found: Warehouse = request.getfixturevalue(name)
+    if driver:
+        from airflow.providers.postgres.hooks import postgres
+
+        if not postgres.USE_PSYCOPG3:
+            pytest.skip("this Airflow's hook uses psycopg2 anyway")
+        monkeypatch.setattr(postgres, "USE_PSYCOPG3", False)
+    return found
+
+
+def write_csv(path: Path, rows: list[tuple[str | None, ...]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["taskName", "sentence", "type", "language"])
+        writer.writerows(rows)
+    return path
+
+
+def export(path: Path, *sentences: str) -> Path:
+    return write_csv(path, [("Book Flight", sentence, "DialogIntent", "en") for sentence in sentences])
+
+
+def load(warehouse: Warehouse, path: Path, snapshot: Any = TUESDAY, **more: Any) -> Any:
+    arguments = {"table": warehouse.table, "conn_id": warehouse.conn_id, "bot_id": BOT, **more}
+    task = KoreAILoadUtterancesOperator(task_id="load", path=str(path), snapshot=snapshot, **arguments)
+    return run_task(task)
+
+
+def test_it_returns_what_it_loaded(warehouse, tmp_path):
+    rows = [("A", "one", "DialogIntent", "en"), ("A", "two", "DialogIntent", "de"), ("", "three", "", "")]
+    path = write_csv(tmp_path / "utterances.csv", rows)
+    assert load(warehouse, path) == {
+        "path": str(path),
+        "table": warehouse.table,
+        "bot_id": BOT,
+        "snapshot": "2026-11-24T00:00:00+00:00",
+        "rows": 3,
+        "inserted": 3,
+        "replaced": 0,
+        "languages": {"en": 1, "de": 1, "": 1},
+        "types": {"DialogIntent": 2, "": 1},
+    }
+
+
+def test_a_row_says_whose_utterance_it_is_of_when_and_from_which_export(warehouse, tmp_path):
+    entities = [{"name": "City", "value": "São Paulo"}]
+    element = {"taskName": "A", "sentence": "b", "type": "c", "language": "en", "entities": entities}
+    path = tmp_path / "utterances.json"
+    path.write_text(json.dumps([element]))
+    began = datetime.now(timezone.utc)
+    load(warehouse, path, request_id="r-1", requested_time="2026-11-24T05:06:07.089Z")
+    (row,) = warehouse.rows()
+    (utterance,) = read_utterances(str(path))
+    assert row[:-1] == (
+        BOT,
+        "2026-11-24T00:00:00+00:00",
+        "A",
+        "b",
+        "c",
+        "en",
+        '[{"name":"City","value":"São Paulo"}]',
+        row_hash(utterance),
+        "r-1",
+        "2026-11-24T05:06:07.089000+00:00",
+    )
+    assert began <= datetime.fromisoformat(row.loaded_at) <= datetime.now(timezone.utc)
+
+
+def test_what_the_file_and_the_task_do_not_say_is_null(warehouse, tmp_path):
+    load(warehouse, write_csv(tmp_path / "x.csv", [("", "b", "", "")]), request_id="", requested_time="")
+    (row,) = warehouse.rows()
+    assert (row.task_name, row.type, row.language, row.entities) == (None, None, None, "[]")
+    assert (row.export_request_id, row.requested_time) == (None, None)
+
+
+@pytest.mark.parametrize("batch_size", [1, 200])
+def test_whatever_a_sentence_holds_is_data(warehouse, tmp_path, batch_size):
+    rows = [(text or "-", text, text or "-", text or "-") for text in HOSTILE]
+    path = write_csv(tmp_path / "x.csv", rows)
+    load(warehouse, path, batch_size=batch_size)
+    found = warehouse.rows()
+    assert sorted((row.task_name, row.sentence, row.type, row.language) for row in found) == sorted(rows)
+    assert {row.row_hash for row in found} == set(map(row_hash, read_utterances(str(path))))
+
+
+def test_entities_are_stored_as_json_whatever_they_hold(warehouse, tmp_path):
+    entities = [{"value": text} for text in [*HOSTILE, "\0", "\ud83d"]]
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps([{"sentence": "b", "entities": entities}]))
+    load(warehouse, path)
+    (row,) = warehouse.rows()
+    assert json.loads(row.entities) == entities
+
+
+@pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zst"])
+def test_a_file_may_be_compressed(warehouse, tmp_path, name):
+    content = export(tmp_path / "x.csv", "one", "two").read_bytes()
+    path = tmp_path / name
+    path.write_bytes(
+        gzip.compress(content) if name.endswith("gz") else zstandard.ZstdCompressor().compress(content)
+    )
+    assert load(warehouse, path)["rows"] == 2
+
+
+def test_more_rows_than_a_batch_holds_are_all_loaded(warehouse, tmp_path):
+    path = export(tmp_path / "x.csv", *(f"{number:04}" for number in range(1001)))
+    assert load(warehouse, path, batch_size="100")["inserted"] == 1001
+    assert [sentence for _, sentence in warehouse.sentences()] == [f"{number:04}" for number in range(1001)]
+
+
+def test_an_utterance_that_the_file_has_twice_is_loaded_twice(warehouse, tmp_path):
+    assert load(warehouse, export(tmp_path / "x.csv", "one", "one"))["inserted"] == 2
+    assert len({row.row_hash for row in warehouse.rows()}) == 1
+
+
+# -- snapshots --------------------------------------------------------------------------------------------------------
+
+
+def test_loading_a_snapshot_again_replaces_exactly_that_one(warehouse, tmp_path):
+    load(warehouse, export(tmp_path / "x.csv", "monday"), MONDAY)
+    load(warehouse, export(tmp_path / "x.csv", "tuesday", "wrong"), TUESDAY)
+    load(warehouse, export(tmp_path / "x.csv", "other"), TUESDAY, bot_id="st-other")
+    result = load(warehouse, export(tmp_path / "x.csv", "tuesday"), TUESDAY)
+    assert (result["inserted"], result["replaced"]) == (1, 2)
+    assert warehouse.sentences() == [(MONDAY, "monday"), (TUESDAY, "other"), (TUESDAY, "tuesday")]
+
+
+def test_a_snapshot_is_the_same_in_whatever_form_its_time_is_given(warehouse, tmp_path):
+    path = export(tmp_path / "x.csv", "one")
+    forms = [
+        "2026-11-24",
+        "2026-11-24T00:00:00Z",
+        "2026-11-24 01:00:00+01:00",
+        datetime(2026, 11, 24, tzinfo=timezone.utc),
+    ]
+    assert [load(warehouse, path, form)["replaced"] for form in forms] == [0, 1, 1, 1]
+
+
+def test_snapshots_a_microsecond_apart_are_two(warehouse, tmp_path):
+    path = export(tmp_path / "x.csv", "one")
+    load(warehouse, path, "2026-11-24T10:00:00.000001+00:00")
+    load(warehouse, path, "2026-11-24T10:00:00.000002+00:00")
+    assert len(warehouse.rows()) == 2
+
+
+@pytest.mark.parametrize("snapshot", [None, ""])
+@pytest.mark.parametrize(
+    ("run", "day"),
+    [
+        ({"logical_date": datetime(2026, 11, 23, tzinfo=timezone.utc), "run_after": None}, MONDAY),
+        ({"logical_date": None, "run_after": datetime(2026, 11, 25, tzinfo=timezone.utc)}, WEDNESDAY),
+    ],
+)
+def test_without_a_snapshot_it_is_the_runs_time(sqlite, tmp_path, snapshot, run, day):
+    task = KoreAILoadUtterancesOperator(
+        task_id="load",
+        path=str(export(tmp_path / "x.csv", "one")),
+        table=sqlite.table,
+        conn_id=sqlite.conn_id,
+        bot_id=BOT,
+        snapshot=snapshot,
+    )
+    run_task(task, new_context(dag_run=SimpleNamespace(**run)))
+    assert sqlite.sentences() == [(day, "one")]
+
+
+def test_latest_replaces_the_bots_earlier_snapshots_only(warehouse, tmp_path):
+    load(warehouse, export(tmp_path / "x.csv", "old"), MONDAY)
+    load(warehouse, export(tmp_path / "x.csv", "other"), MONDAY, bot_id="st-other")
+    result = load(warehouse, export(tmp_path / "x.csv", "new"), TUESDAY, mode="latest")
+    assert (result["inserted"], result["replaced"]) == (1, 1)
+    assert warehouse.sentences() == [(MONDAY, "other"), (TUESDAY, "new")]
+
+
+def test_latest_may_be_loaded_again(warehouse, tmp_path):
+    for sentence in ("wrong", "right"):
+        load(warehouse, export(tmp_path / "x.csv", sentence), mode="latest")
+    assert warehouse.sentences() == [(TUESDAY, "right")]
+
+
+def test_latest_skips_a_snapshot_that_is_older_than_the_tables(warehouse, tmp_path):
+    load(warehouse, export(tmp_path / "x.csv", "new"), TUESDAY, mode="latest")
+    with pytest.raises(AirflowSkipException, match="snapshot of 2026-11-24T00:00:00"):
+        load(warehouse, export(tmp_path / "x.csv", "backfilled"), MONDAY, mode="latest")
+    assert warehouse.sentences() == [(TUESDAY, "new")]
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_that_is_not_there_is_not_made_where_that_is_forbidden(warehouse, tmp_path):
+    with pytest.raises(KoreAIConfigurationError, match=f"Create it: CREATE TABLE {warehouse.table} "):
+        load(warehouse, export(tmp_path / "x.csv", "one"), create_table=False)
+    assert warehouse.table not in warehouse.tables()
+
+
+def test_the_statement_of_the_error_makes_a_table_that_fits(warehouse, tmp_path):
+    path = export(tmp_path / "x.csv", "one")
+    with pytest.raises(KoreAIConfigurationError) as caught:
+        load(warehouse, path, create_table=False)
+    for statement in str(caught.value).partition("Create it: ")[2].split("; "):
+        warehouse.run(statement)
+    assert load(warehouse, path, create_table=False)["inserted"] == 1
+
+
+def make_table(warehouse: Warehouse, *, without: tuple[str, ...] = (), **kinds: str) -> None:
+    time = "DATETIME" if warehouse.conn_id == "sqlite_test" else "TIMESTAMP WITH TIME ZONE"
+    columns = dict.fromkeys(
+        ["bot_id", "task_name", "sentence", "type", "language", "entities", "row_hash", "export_request_id"],
+        "TEXT",
+    )
+    columns |= dict.fromkeys(["snapshot", "requested_time", "loaded_at"], time)
+    columns |= kinds
+    texts = [f"{name} {kind}" for name, kind in columns.items() if name not in without]
+    warehouse.run(f"CREATE TABLE {warehouse.table} ({', '.join(texts)})")
+
+
+def test_further_columns_of_the_table_are_left_alone(warehouse, tmp_path):
+    make_table(warehouse, note="TEXT DEFAULT 'none'")
+    load(warehouse, export(tmp_path / "x.csv", "one"))
+    assert warehouse.run(f"SELECT sentence, note FROM {warehouse.table}") == [("one", "none")]
+
+
+def test_a_column_that_is_missing_is_told_with_the_statement_that_adds_it(warehouse, tmp_path):
+    make_table(warehouse, without=("language", "loaded_at"))
+    path = export(tmp_path / "x.csv", "one")
+    with pytest.raises(KoreAIConfigurationError, match="it has no column language, loaded_at") as caught:
+        load(warehouse, path)
+    for statement in str(caught.value).partition("or run: ")[2].split("; "):
+        warehouse.run(statement)
+    assert load(warehouse, path)["inserted"] == 1
+
+
+def test_missing_columns_are_added_where_that_is_asked_for(warehouse, tmp_path, caplog):
+    make_table(warehouse, without=("language", "row_hash"))
+    with caplog.at_level("INFO"):
+        load(warehouse, export(tmp_path / "x.csv", "one"), add_columns=True)
+    assert warehouse.rows()[0].language == "en"
+    assert f"ALTER TABLE {warehouse.table} ADD language" in caplog.text
+
+
+def test_no_columns_are_added_to_a_table_of_something_else(warehouse, tmp_path):
+    warehouse.run(f"CREATE TABLE {warehouse.table} (id INTEGER, name TEXT)")
+    with pytest.raises(KoreAIConfigurationError, match="Name another table"):
+        load(warehouse, export(tmp_path / "x.csv", "one"), add_columns=True)
+
+
+def test_a_column_of_the_wrong_kind_is_told(warehouse, tmp_path):
+    make_table(warehouse, sentence="INTEGER", loaded_at="TEXT")
+    with pytest.raises(
+        KoreAIConfigurationError, match="sentence is INTEGER instead of TEXT; loaded_at is TEXT instead of"
+    ):
+        load(warehouse, export(tmp_path / "x.csv", "one"), add_columns=True)
+
+
+def test_names_are_quoted(warehouse, tmp_path):
+    schema = "main" if warehouse.conn_id == "sqlite_test" else "public"
+    warehouse.table = f'{schema}."Odd ""name""; DROP.{warehouse.table}"'
+    load(warehouse, export(tmp_path / "x.csv", "one"))
+    result = load(warehouse, export(tmp_path / "x.csv", "two"))
+    assert (result["table"], result["replaced"]) == (warehouse.table, 1)
+    assert warehouse.sentences() == [(TUESDAY, "two")]
+
+
+@pytest.mark.parametrize("table", ["", "a.b.c", ".a", "a.", 'a"b', '"a', "100%", "a\nb", None])
+def test_what_is_no_tables_name_is_refused(sqlite, tmp_path, table):
+    with pytest.raises(KoreAIConfigurationError, match="is no table's name"):
+        load(sqlite, export(tmp_path / "x.csv", "one"), table=table)
+
+
+def test_a_schema_that_is_not_there_is_told(warehouse, tmp_path):
+    with pytest.raises((KoreAIConfigurationError, KoreAIDatabaseError), match="nowhere"):
+        load(warehouse, export(tmp_path / "x.csv", "one"), table="nowhere.utterances")
+
+
+# -- bad input: the earlier snapshot stays ----------------------------------------------------------------------------
+
+
+HEADER = b"taskName,sentence,type,language\n"
+GOOD = b"A,one,c,en\n" * 50
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "line 1 is no header"),
+        (b"<html>no export</html>\n", "line 1 is no header"),
+        (HEADER + GOOD + b"A,two,c\n" + GOOD, "line 52: 3 columns; the header has 4"),
+        (HEADER + GOOD + b"A,\xff,c,en\n" + GOOD, "not UTF-8"),
+        (HEADER + GOOD + b'A,"two\x00",c,en\n', "Row 51 of the file .* holds a NUL character"),
+        (gzip.compress(HEADER + GOOD * 99)[:-20], "compressed file is damaged"),
+        (b'[{"sentence":"a"},{"taskName":"b"}]', "element 2: 'sentence' is missing"),
+        (b'[{"sentence":"a"},{"sentence":"\\ud83d"}]', "Row 2 of the file .* half a surrogate pair"),
+        (None, "There is no such file"),
+    ],
+)
+def test_a_broken_file_fails_for_good_and_the_earlier_snapshot_stays(warehouse, tmp_path, content, said):
+    path = export(tmp_path / "utterances", "earlier")
+    load(warehouse, path)
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(KoreAIFileError, match=said) as caught:
+        load(warehouse, path, batch_size=20)
+    assert isinstance(caught.value, AirflowFailException)
+    assert str(path) in str(caught.value)
+    assert warehouse.sentences() == [(TUESDAY, "earlier")]
+
+
+def test_a_file_that_is_no_export_leaves_no_table(warehouse, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(KoreAIFileError):
+        load(warehouse, path)
+    assert warehouse.table not in warehouse.tables()
+
+
+def test_what_databases_do_not_take_is_replaced_where_that_is_asked_for(warehouse, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps([{"taskName": "A\0", "sentence": "a\0b\ud83dc"}, {"sentence": "d"}]))
+    load(warehouse, path, on_unstorable="replace")
+    assert [(row.task_name, row.sentence) for row in warehouse.rows()] == [
+        ("A\ufffd", "a\ufffdb\ufffdc"),
+        (None, "d"),
+    ]
+
+
+def test_fewer_rows_than_min_rows_keep_the_earlier_snapshot(warehouse, tmp_path):
+    load(warehouse, export(tmp_path / "x.csv", "earlier"))
+    with pytest.raises(KoreAIFileError, match="It has 2 utterances; min_rows=3"):
+        load(warehouse, export(tmp_path / "x.csv", "one", "two"), min_rows="3")
+    assert warehouse.sentences() == [(TUESDAY, "earlier")]
+
+
+def test_an_export_without_utterances_is_loaded_where_no_min_rows_is_set(warehouse, tmp_path):
+    load(warehouse, export(tmp_path / "x.csv", "earlier"))
+    assert load(warehouse, export(tmp_path / "x.csv"))["replaced"] == 1
+    assert warehouse.rows() == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("mode", "append"),
+        ("snapshot", "yesterday"),
+        ("file_type", "xlsx"),
+        ("bot_id", " "),
+        ("batch_size", 0),
+        ("min_rows", -1),
+        ("on_unstorable", "ignore"),
+        ("lock_timeout", "long"),
+        ("path", "/data/"),
+    ],
+)
+def test_a_wrong_argument_is_refused_by_its_name(sqlite, tmp_path, argument, value):
+    with pytest.raises(KoreAIConfigurationError, match=argument):
+        load(sqlite, **{"path": export(tmp_path / "x.csv", "one"), argument: value})
+
+
+# -- connections ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("connection", "said"),
+    [
+        (None, "isn't defined"),
+        ({"conn_type": "koreai", "host": "https://bots.kore.ai"}, "is no database's connection"),
+        ({"conn_type": "nosuchdb"}, "Unknown hook type"),
+    ],
+)
+def test_a_connection_that_is_none_of_a_database_is_refused(sqlite, tmp_path, monkeypatch, connection, said):
+    if connection is not None:
+        monkeypatch.setenv("AIRFLOW_CONN_ODD", json.dumps(connection))
+    with pytest.raises(KoreAIConfigurationError, match=said) as caught:
+        load(sqlite, export(tmp_path / "x.csv", "one"), conn_id="odd")
+    assert "conn_id='odd'" in str(caught.value)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from airflow_provider_koreai.exceptions import KoreAIFileError
+from airflow_provider_koreai.table_rows import Batches, CopyText
+from airflow_provider_koreai.utterances import Utterance
+
+ONE = Utterance("A", "b", "c", "en", (), {})
+
+
+def test_copy_text_escapes_what_copy_would_read_otherwise() -> None:
+    utterance = Utterance(None, "a\tb\nc\rd\\N", "x\\", "en", ({"k": '"'},), {})
+    line = CopyText(["bot\t1"], [None]).write([utterance]).decode()
+    assert line.split("\t")[:-2] == ["bot\\t1", "\\N", "a\\tb\\nc\\rd\\\\N", "x\\\\", "en", '[{"k":"\\\\""}]']
+    assert line.endswith("\t\\N\n")
+
+
+def test_copy_text_remembers_a_bounded_number_of_texts() -> None:
+    writer = CopyText([], [])
+    for number in range(0, 30_000, 100):
+        writer.write([ONE._replace(task_name=str(each)) for each in range(number, number + 100)])
+    (remembered,) = [each for each in gc.get_referents(writer.__dict__) if isinstance(each, dict)]
+    assert 0 < len(remembered) <= 10_000
+
+
+def test_batches_count_languages_and_types() -> None:
+    batches = Batches([ONE, ONE, ONE._replace(language=None, type="d")], 2, "fail")
+    assert [len(batch) for batch in batches] == [2, 1]
+    assert (batches.rows, batches.languages, batches.types) == (3, {"en": 2, "": 1}, {"c": 2, "d": 1})
+
+
+def test_the_rarest_of_very_many_languages_are_summed_up() -> None:
+    utterances = [ONE._replace(language=str(number)) for number in range(150)] + [ONE] * 7
+    batches = Batches(utterances, 1000, "fail")
+    list(batches)
+    assert len(batches.languages) == 101
+    assert (batches.languages["en"], batches.languages["..."]) == (7, 51)
+
+
+@pytest.mark.parametrize("field", ["task_name", "sentence", "type", "language"])
+@pytest.mark.parametrize("text", ["a\0", "\ud83d", "\udc00é"])
+def test_what_databases_do_not_take_is_told_by_its_row(field: str, text: str) -> None:
+    with pytest.raises(KoreAIFileError, match="Row 3 of the file"):
+        list(Batches([ONE, ONE, ONE._replace(**{field: text})], 2, "fail"))
+
+
+def test_what_databases_do_not_take_can_be_replaced() -> None:
+    (batch,) = Batches([ONE._replace(task_name=None, sentence="a\0\ud83d🛫")], 2, "replace")
+    assert batch == [ONE._replace(task_name=None, sentence="a\ufffd\ufffd🛫")]
