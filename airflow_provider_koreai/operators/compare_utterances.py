@@ -1,0 +1,268 @@
+"""The operator that compares two snapshots of a bot's utterances."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_koreai.exceptions import (
+    KoreAIComparisonError,
+    KoreAIConfigurationError,
+    KoreAIFileError,
+)
+from airflow_provider_koreai.exports import choice, whole_number
+from airflow_provider_koreai.operators.load_utterances import time_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_koreai.comparing import Source
+    from airflow_provider_koreai.table_snapshots import BotSnapshots
+
+MISSING_BEFORE = ("empty", "fail")
+
+
+class KoreAICompareUtterancesOperator(BaseOperator):
+    """
+    Tell what changed between two snapshots of a bot's utterances, and fail where that is too much.
+
+    Each snapshot is an exported file, or one that
+    :class:`~airflow_provider_koreai.operators.load_utterances.KoreAILoadUtterancesOperator` has loaded into a table. By
+    default the earlier one is the latest in ``table`` before ``after_snapshot``; so a task between download and load,
+    with the downloaded file as ``after``, keeps an emptied bot from replacing good data.
+
+    Utterances are the same when task name, sentence, type and language are. One that is there twice counts twice. One
+    that left a task while the same sentence, in the same language, came to another was moved, not removed. Memory
+    does not grow with the snapshots; temporary files may (in ``TMPDIR``, as large as both together).
+
+    :param before: the earlier snapshot's file: CSV, JSON, also compressed, or Parquet; a local path, or a URL that
+        Airflow's ObjectStoragePath understands. Default None: it is in ``table``. (templated)
+    :param after: the later snapshot's file, likewise. Default None: it is in ``table``. (templated)
+    :param table: the table of what is in no file, as the load task has it. (templated)
+    :param conn_id: ID of the table's database connection. (templated)
+    :param bot_id: the bot whose snapshots in the table are meant. (templated)
+    :param before_snapshot: the earlier snapshot's time. Default: the bot's latest one before ``after_snapshot``.
+        (templated)
+    :param after_snapshot: the later snapshot's time, or the one that the file ``after`` will have in the table. Default:
+        the run's logical date, or without one the time from which it may run, as in the load task. (templated)
+    :param missing_before: what to do where there is no earlier snapshot: ``empty`` (the default) compares with nothing,
+        so that all is added and no limit on what is removed applies; ``fail`` fails the task. (templated)
+    :param max_removed_fraction: fail when a larger part of the earlier snapshot was removed, 0 to 1. Default None: no
+        such limit. (templated)
+    :param max_removed: fail when more utterances were removed. Default None: no such limit. (templated)
+    :param min_rows: fail when the later snapshot has fewer utterances. Default None: no such limit. (templated)
+    :param detail_path: where to write each change, as CSV (``.csv``, ``.csv.gz``, ``.csv.zst``) or Parquet (``.parquet``),
+        with the columns ``change`` (``added``, ``removed``, ``moved``), ``task_name``, ``previous_task_name``,
+        ``sentence``, ``type``, ``language``. Default None: nowhere. (templated)
+    :param report_path: where to write a report with a chart, as Markdown (``.md``) or HTML (``.html``). Default None:
+        nowhere. (templated)
+    :param top: tasks, and languages, that the result and the report name, those with the most changes first; the others
+        are summed up. Default 20.
+    :param storage_conn_id: ID of the connection for the object store of all these paths. (templated)
+
+    Returns ``{"before", "after", "rows_before", "rows_after", "added", "removed", "moved", "unchanged",
+    "removed_fraction", "tasks", "languages", "detail_path", "report_path"}``; the last two are ``""`` where there is
+    none, and ``before`` where it was missing. Beyond a limit it writes detail and report all the same, and raises
+    :class:`~airflow_provider_koreai.exceptions.KoreAIComparisonError`, which Airflow does not retry.
+    """
+
+    template_fields: Sequence[str] = (
+        "before",
+        "after",
+        "table",
+        "conn_id",
+        "bot_id",
+        "before_snapshot",
+        "after_snapshot",
+        "missing_before",
+        "max_removed_fraction",
+        "max_removed",
+        "min_rows",
+        "detail_path",
+        "report_path",
+        "storage_conn_id",
+    )
+    ui_color = "#dbe9c9"
+
+    def __init__(
+        self,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        table: str | None = None,
+        conn_id: str | None = None,
+        bot_id: str | None = None,
+        before_snapshot: str | datetime | None = None,
+        after_snapshot: str | datetime | None = None,
+        missing_before: str = "empty",
+        max_removed_fraction: float | None = None,
+        max_removed: int | None = None,
+        min_rows: int | None = None,
+        detail_path: str | None = None,
+        report_path: str | None = None,
+        top: int = 20,
+        storage_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.before = before
+        self.after = after
+        self.table = table
+        self.conn_id = conn_id
+        self.bot_id = bot_id
+        self.before_snapshot = before_snapshot
+        self.after_snapshot = after_snapshot
+        self.missing_before = missing_before
+        self.max_removed_fraction = max_removed_fraction
+        self.max_removed = max_removed
+        self.min_rows = min_rows
+        self.detail_path = detail_path
+        self.report_path = report_path
+        self.top = top
+        self.storage_conn_id = storage_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Compare.
+
+        :param context: Airflow's.
+        :return: what changed.
+        """
+        from airflow_provider_koreai.comparing import compare
+        from airflow_provider_koreai.comparison import Limits
+        from airflow_provider_koreai.detail import DetailWriter
+        from airflow_provider_koreai.output import Output
+        from airflow_provider_koreai.report import report_writer
+
+        limits = Limits(
+            _fraction("max_removed_fraction", self.max_removed_fraction),
+            whole_number("max_removed", self.max_removed),
+            whole_number("min_rows", self.min_rows),
+        )
+        top = whole_number("top", self.top) or 0
+        write_report = report_writer(self.report_path) if self.report_path else None
+        before, after = self._sources(context)
+        with ExitStack() as stack:
+
+            def output(name: str, path: str) -> Output:
+                made = Output(name, path, storage_conn_id=self.storage_conn_id or None, log=self.log)
+                return stack.enter_context(made)
+
+            detail = None
+            if self.detail_path:
+                detail = stack.enter_context(DetailWriter(output("detail_path", self.detail_path)))
+            comparison = compare(before, after, detail.write if detail else None)
+            exceeded = limits.exceeded(comparison)
+            if write_report is not None:
+                report = output("report_path", str(self.report_path))
+                report.write(write_report(comparison, top, exceeded).encode("utf-8", "replace"))
+        self.log.info(
+            "Compared %s (%s utterances) with %s (%s): %s added, %s removed, %s moved to another task",
+            comparison.after,
+            comparison.total.after,
+            comparison.before or "nothing",
+            comparison.total.before,
+            comparison.total.added,
+            comparison.total.removed,
+            comparison.total.moved_in,
+        )
+        if exceeded:
+            raise KoreAIComparisonError(
+                f"{comparison.after} is not to replace {comparison.before or 'nothing'}: {'; '.join(exceeded)}. "
+                "If that is meant, raise the limit for this run."
+            )
+        return {
+            **comparison.summary(top),
+            "detail_path": str(self.detail_path or ""),
+            "report_path": str(self.report_path or ""),
+        }
+
+    def _sources(self, context: Context) -> tuple[Source | None, Source]:
+        """Find out what to compare; the earlier one is None where it is missing and may be."""
+        from airflow_provider_koreai.comparing import FileSource
+
+        may_be_missing = choice("missing_before", self.missing_before, MISSING_BEFORE) == "empty"
+        if self.before and self.before_snapshot:
+            raise KoreAIConfigurationError(
+                f"before={self.before!r:.200} and before_snapshot={self.before_snapshot!r:.80}: give one of them."
+            )
+        before: Source | None = None
+        after: Source | None = None
+        missing = ""
+        if self.before:
+            before = file = FileSource(self.before, self.storage_conn_id or None)
+            missing = "" if file.exists() else f"before={self.before!r:.200}: there is no such file"
+        if self.after:
+            after = file = FileSource(self.after, self.storage_conn_id or None)
+            if not file.exists():
+                raise KoreAIFileError(f"after={self.after!r:.200}: there is no such file.")
+        if before is None or after is None:
+            from airflow_provider_koreai.warehouse import snapshot_argument
+
+            snapshots = self._snapshots()
+            time = snapshot_argument(self.after_snapshot or time_of_run(context))
+            after = after or self._snapshot(snapshots, time)
+            if before is None:
+                before, missing = self._earlier(snapshots, time)
+        if missing and not may_be_missing:
+            raise KoreAIFileError(f"{missing}, and missing_before='fail'.")
+        if missing:
+            self.log.warning(
+                "%s: compared with nothing, so no limit on what was removed can be exceeded", missing
+            )
+        return (None if missing else before), after
+
+    def _snapshots(self) -> BotSnapshots:
+        from airflow_provider_koreai.table_snapshots import BotSnapshots
+        from airflow_provider_koreai.warehouse import utterances_table
+
+        for name in ("table", "conn_id", "bot_id"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value.strip()):
+                raise KoreAIConfigurationError(
+                    f"{name}={value!r:.80} is not accepted; give before and after as files, or table, conn_id and "
+                    "bot_id of what is in a table."
+                )
+        return BotSnapshots(str(self.conn_id), utterances_table(self.table), str(self.bot_id).strip())
+
+    def _snapshot(self, snapshots: BotSnapshots, time: datetime) -> Source:
+        if snapshots.has(time):
+            return snapshots.source(time)
+        raise KoreAIConfigurationError(
+            f"table={self.table!r} has no utterances of bot {self.bot_id} of after_snapshot={time.isoformat()}, and "
+            "after names no file."
+        )
+
+    def _earlier(self, snapshots: BotSnapshots, time: datetime) -> tuple[Source | None, str]:
+        """Give the earlier snapshot in the table, or say what is missing."""
+        from airflow_provider_koreai.warehouse import snapshot_argument
+
+        if self.before_snapshot:
+            earlier = snapshot_argument(self.before_snapshot)
+            if snapshots.has(earlier):
+                return snapshots.source(earlier), ""
+            which = f"of before_snapshot={earlier.isoformat()}"
+        else:
+            latest = snapshots.latest_before(time)
+            if latest is not None:
+                return snapshots.source(latest), ""
+            which = f"before {time.isoformat()}"
+        return None, f"table={self.table!r} has no snapshot of bot {self.bot_id} {which}"
+
+
+def _fraction(name: str, value: Any) -> float | None:
+    """Read a fraction that may have been rendered from a template; ``""`` means the same as None."""
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number <= 1:
+        raise KoreAIConfigurationError(f"{name}={value!r:.40} is not accepted; use a number from 0 to 1.")
+    return number

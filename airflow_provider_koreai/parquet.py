@@ -1,0 +1,257 @@
+"""
+Parquet files of utterances, written and read with pyarrow, a row group at a time.
+
+Columns are plain UTF-8 strings, entities and further columns JSON texts: nothing that DuckDB, pandas or Spark would
+read differently. Few different values take little room all the same, because Parquet encodes them as a dictionary.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
+from airflow_provider_koreai.exports import choice
+from airflow_provider_koreai.output import Output
+from airflow_provider_koreai.utterances import Utterance, read_utterances
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from airflow_provider_koreai.exports import Log
+
+COLUMNS = ("task_name", "sentence", "type", "language", "entities", "extra")
+COMPRESSIONS = ("zstd", "snappy", "gzip", "none")
+# DuckDB's own; small enough for little memory, large enough to compress well.
+ROW_GROUP_SIZE = 122_880
+_METADATA_PREFIX = "koreai."
+# Rows that are Python objects at a time.
+_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class ConvertResult:
+    """
+    What was written.
+
+    :param path: where.
+    :param bytes: the file's size.
+    :param rows: its utterances.
+    :param sha256: its hash.
+    """
+
+    path: str
+    bytes: int
+    rows: int
+    sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give JSON-safe values."""
+        return asdict(self)
+
+
+def convert_utterances(
+    path: str,
+    target: str,
+    *,
+    file_type: str | None = None,
+    storage_conn_id: str | None = None,
+    target_storage_conn_id: str | None = None,
+    compression: str = "zstd",
+    row_group_size: int = ROW_GROUP_SIZE,
+    overwrite: bool = True,
+    metadata: Mapping[str, str] | None = None,
+    log: Log,
+) -> ConvertResult:
+    """
+    Write an exported file as Parquet, whole or not at all.
+
+    :param path: the exported file, see :func:`~airflow_provider_koreai.utterances.read_utterances`.
+    :param target: where the Parquet file goes: a local path, or a URL that ObjectStoragePath understands.
+    :param file_type: ``csv`` or ``json``; None: as the path's suffix says, else as the content looks.
+    :param storage_conn_id: the connection for an object store of ``path``.
+    :param target_storage_conn_id: the connection for an object store of ``target``.
+    :param compression: ``zstd`` (the default), ``snappy``, ``gzip`` or ``none``.
+    :param row_group_size: rows of a row group; as many are in memory. Default 122,880.
+    :param overwrite: whether an existing file may be replaced. Default True.
+    :param metadata: what the file's metadata is to say, under keys with ``koreai.`` before; empty values are left out.
+    :param log: for what is worth knowing.
+    :raises KoreAIConfigurationError: an argument is wrong, or pyarrow is not installed.
+    :raises KoreAIFileError: the exported file is broken.
+    :raises KoreAIDownloadError: the Parquet file could not be written.
+    :raises OSError: the exported file cannot be read.
+    """
+    utterances = read_utterances(path, file_type, storage_conn_id)
+    with (
+        Output(
+            "target", target, storage_conn_id=target_storage_conn_id, overwrite=overwrite, log=log
+        ) as output,
+        ParquetWriter(
+            output,
+            COLUMNS,
+            required=("sentence",),
+            compression=compression,
+            row_group_size=row_group_size,
+            metadata=metadata,
+        ) as writer,
+    ):
+        while rows := list(islice(utterances, _BATCH)):
+            writer.write([(*row[:4], _json_or_none(row.entities), _json_or_none(row.extra)) for row in rows])
+    return ConvertResult(output.argument.text, output.size, writer.rows, output.sha256)
+
+
+class ParquetWriter:
+    """
+    Writes rows of texts. Use it with ``with``.
+
+    :param output: where the bytes go.
+    :param columns: the columns' names.
+    :param required: those that are never None.
+    :param compression: one of :data:`COMPRESSIONS`.
+    :param row_group_size: rows of a row group.
+    :param metadata: for the file's own metadata.
+    :raises KoreAIConfigurationError: ``compression`` is another, or pyarrow is not installed.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        columns: Sequence[str],
+        *,
+        required: Sequence[str] = (),
+        compression: str = "zstd",
+        row_group_size: int = ROW_GROUP_SIZE,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        pyarrow = arrow_library()
+        from pyarrow import parquet
+
+        self.rows = 0
+        self._arrow = pyarrow
+        self._row_group_size = row_group_size
+        self._schema = pyarrow.schema(
+            [pyarrow.field(name, pyarrow.string(), nullable=name not in required) for name in columns],
+            metadata={_METADATA_PREFIX + key: value for key, value in (metadata or {}).items() if value},
+        )
+        self._batches: list[Any] = []
+        self._waiting = 0
+        self._writer = parquet.ParquetWriter(
+            pyarrow.PythonFile(_File(output), mode="w"),
+            self._schema,
+            compression=choice("compression", compression, COMPRESSIONS),
+        )
+
+    def __enter__(self) -> ParquetWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+            self._writer.close()
+        else:
+            with suppress(Exception):  # the error that led here matters more
+                self._writer.close()
+
+    def write(self, rows: Sequence[Sequence[str | None]]) -> None:
+        """
+        Add rows.
+
+        :param rows: as many as are easily held in memory.
+        :raises KoreAIDownloadError: they could not be written.
+        """
+        columns = list(zip(*rows, strict=True))
+        self._batches.append(
+            self._arrow.RecordBatch.from_arrays([self._array(each) for each in columns], schema=self._schema)
+        )
+        self._waiting += len(rows)
+        self.rows += len(rows)
+        if self._waiting >= self._row_group_size:
+            self._flush()
+
+    def _array(self, values: Sequence[str | None]) -> Any:
+        try:
+            return self._arrow.array(values, self._arrow.string())
+        except UnicodeEncodeError:
+            # JSON can express half a character; UTF-8 cannot.
+            whole = [value and value.encode("utf-8", "replace").decode() for value in values]
+            return self._arrow.array(whole, self._arrow.string())
+
+    def _flush(self) -> None:
+        if self._batches:
+            table = self._arrow.Table.from_batches(self._batches)
+            self._batches, self._waiting = [], 0
+            self._writer.write_table(table, row_group_size=self._row_group_size)
+
+
+def read_parquet(stream: BinaryIO) -> Iterator[Utterance]:
+    """
+    Read the utterances of a file that :func:`convert_utterances` wrote.
+
+    :param stream: the content, seekable.
+    :raises KoreAIConfigurationError: pyarrow is not installed.
+    :raises KoreAIFileError: while reading: the file is broken, or of something else.
+    """
+    pyarrow = arrow_library()
+    from pyarrow import parquet
+
+    problem = ""
+    try:
+        file = parquet.ParquetFile(stream)
+        if missing := set(COLUMNS[:4]) - set(file.schema_arrow.names):
+            problem = f"it has no column {', '.join(sorted(missing))}"
+        else:
+            yield from _rows(file)
+    except (pyarrow.ArrowException, ValueError) as error:
+        problem = f"{type(error).__name__}: {str(error)[:200]}"
+    if problem:
+        raise KoreAIFileError(f"The Parquet file is broken: {problem}.")
+
+
+def _rows(file: Any) -> Iterator[Utterance]:
+    names = [name for name in COLUMNS if name in file.schema_arrow.names]
+    for batch in file.iter_batches(batch_size=_BATCH, columns=names):
+        columns = {name: batch.column(name).to_pylist() for name in names}
+        nothing = [None] * batch.num_rows
+        rows = zip(*(columns.get(name, nothing) for name in COLUMNS), strict=True)
+        for task, sentence, kind, language, entities, extra in rows:
+            marked = tuple(json.loads(entities)) if entities else ()
+            yield Utterance(task, sentence, kind, language, marked, json.loads(extra) if extra else {})
+
+
+def arrow_library() -> Any:
+    """
+    Import pyarrow.
+
+    :raises KoreAIConfigurationError: it is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError:
+        pass
+    else:
+        return pyarrow
+    raise KoreAIConfigurationError(
+        "Parquet needs a library that is not installed: pip install 'airflow-provider-koreai[parquet]'"
+    )
+
+
+class _File(io.RawIOBase):
+    """What pyarrow wants to write to."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._output.write(bytes(data))
+        return len(data)
+
+
+def _json_or_none(value: Any) -> str | None:
+    return json.dumps(value, ensure_ascii=False) if value else None

@@ -1,0 +1,213 @@
+"""Two snapshots that are read piece by piece and meet in partitions: the same answer as if all were in memory."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_koreai import comparing, csv_lines, partitions
+from airflow_provider_koreai.comparing import FileSource, compare
+from airflow_provider_koreai.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
+from airflow_provider_koreai.exceptions import KoreAIError, KoreAIFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADER = ["taskName", "sentence", "type", "language"]
+# What lines and quotes make hard; the csv module takes no NUL on Python 3.10.
+texts = st.text(st.sampled_from(list('ab,"\n\ré東')), max_size=4)
+rows = st.tuples(st.sampled_from(["A", "B", "C, or D", ""]), texts, st.sampled_from(["x", "y"]), texts)
+snapshots = st.lists(rows, max_size=30)
+
+
+def csv_text(data: list[tuple[str, ...]], *, end: str = "\n", quoting: int = csv.QUOTE_MINIMAL) -> bytes:
+    out = io.StringIO(newline="")
+    if any("\r" in cell for row in data for cell in row):
+        quoting = csv.QUOTE_ALL  # the csv module would write it without quotes, and not read it again
+    writer = csv.writer(out, lineterminator=end, quoting=quoting)
+    writer.writerow(HEADER)
+    writer.writerows(data)
+    return out.getvalue().encode()
+
+
+def source(tmp_path: Path, name: str, data: bytes) -> FileSource:
+    (tmp_path / name).write_bytes(data)
+    return FileSource(str(tmp_path / name))
+
+
+def changes_of(before: FileSource | None, after: FileSource) -> tuple[Comparison, list[Change]]:
+    changes: list[Change] = []
+    return compare(before, after, changes.append), changes
+
+
+def multiset(changes: list[Change], *kinds: str) -> Counter[Row]:
+    return Counter(change.row for change in changes if change.kind in kinds)
+
+
+@pytest.fixture(params=["all in memory", "all on the disk"])
+def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with room for everything, once with hardly any."""
+    if request.param == "all on the disk":
+        monkeypatch.setattr(csv_lines, "_BLOCK", 16)
+        monkeypatch.setattr(comparing, "_WINDOW", 2)
+        monkeypatch.setattr(comparing, "_BATCH", 3)
+        monkeypatch.setattr(partitions, "_LIMIT", 40)
+
+
+@pytest.mark.usefixtures("room")
+@given(before=snapshots, after=snapshots, shared=snapshots, end=st.sampled_from(["\n", "\r\n"]))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_was_removed_added_and_moved_leads_from_one_snapshot_to_the_other(
+    tmp_path: Path,
+    before: list[tuple[str, ...]],
+    after: list[tuple[str, ...]],
+    shared: list[tuple[str, ...]],
+    end: str,
+) -> None:
+    old, new = [*shared, *before], [*after, *shared]
+    comparison, changes = changes_of(
+        source(tmp_path, "old.csv", csv_text(old)), source(tmp_path, "new.csv", csv_text(new, end=end))
+    )
+    was, now = Counter(Row(*row) for row in old), Counter(Row(*row) for row in new)
+    moved = [change for change in changes if change.kind == MOVED]
+    gone = Counter((row.sentence, row.language) for row in (was - now).elements())
+    assert multiset(changes, ADDED, MOVED) == now - was
+    assert multiset(changes, REMOVED).total() + len(moved) == (was - now).total()
+    assert (
+        Counter((change.row.sentence, change.row.language) for change in changes if change.kind != ADDED)
+        == gone
+    )
+    total = comparison.total
+    assert (total.before, total.after, total.moved_in) == (len(old), len(new), len(moved))
+    for names, index in ((comparison.tasks, 0), (comparison.languages, 3)):
+        for side, data in (("before", old), ("after", new)):
+            counted = {name: getattr(each, side) for name, each in names.items() if getattr(each, side)}
+            assert counted == Counter(row[index] for row in data)
+
+
+def test_an_order_of_its_own_makes_no_difference(tmp_path: Path) -> None:
+    data = [("A", f"sentence {number}", "x", "en") for number in range(50_000)]
+    old, new = source(tmp_path, "old.csv", csv_text(data)), source(tmp_path, "new.csv", csv_text(data[::-1]))
+    comparison, changes = changes_of(old, new)
+    assert changes == []
+    assert comparison.summary(1)["unchanged"] == 50_000
+
+
+def test_what_is_there_twice_counts_twice(tmp_path: Path) -> None:
+    row = ("A", "to rome", "x", "en")
+    comparison, changes = changes_of(
+        source(tmp_path, "old.csv", csv_text([row] * 3)), source(tmp_path, "new.csv", csv_text([row]))
+    )
+    assert changes == [Change(REMOVED, Row(*row))] * 2
+    assert comparison.total.before == 3
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL])
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "json", "other columns", "bom"])
+def test_how_a_snapshot_is_written_makes_no_difference(tmp_path: Path, form: str, quoting: int) -> None:
+    data = [("A", "to rome", "x", "en"), ("B, C", 'say "hi"\nnow', "x", "de"), ("", "no task", "x", "en")]
+    text = csv_text(data, quoting=quoting)
+    made = {
+        "csv": text,
+        "csv.gz": gzip.compress(text),
+        "json": json.dumps([dict(zip(HEADER, row, strict=True)) for row in data]).encode(),
+        "other columns": b"language,type,taskName,sentence,note\n"
+        + b'en,x,A,to rome,1\nde,x,"B, C","say ""hi""\nnow",2\nen,x,,no task,3\n',
+        "bom": b"\xef\xbb\xbf" + text,
+    }[form]
+    _, changes = changes_of(source(tmp_path, "old.csv", csv_text(data)), source(tmp_path, "new", made))
+    assert changes == []
+
+
+def test_a_snapshot_can_be_a_parquet_file(tmp_path: Path) -> None:
+    import logging
+
+    from airflow_provider_koreai.parquet import convert_utterances
+
+    data = [("A", "to rome", "x", "en"), ("", "no task", "x", "")]
+    old = source(tmp_path, "old.csv", csv_text(data))
+    target = str(tmp_path / "new.parquet")
+    convert_utterances(old.path, target, log=logging.getLogger(__name__))
+    assert changes_of(old, FileSource(target))[1] == []
+
+
+def test_without_an_earlier_snapshot_all_is_added(tmp_path: Path) -> None:
+    comparison, _ = changes_of(None, source(tmp_path, "new.csv", csv_text([("A", "b", "x", "en")])))
+    assert (comparison.before, comparison.total.before, comparison.total.added) == ("", 0, 1)
+
+
+def test_empty_lines_and_a_missing_line_end_are_no_rows(tmp_path: Path) -> None:
+    old = source(tmp_path, "old.csv", csv_text([("A", "b", "x", "en"), ("A", "c", "x", "de")]))
+    new = source(tmp_path, "new.csv", b"taskName,sentence,type,language\n\nA,b,x,en\n\n\nA,c,x,de")
+    comparison, changes = changes_of(old, new)
+    assert changes == []
+    assert {name: each.after for name, each in comparison.languages.items()} == {"en": 1, "de": 1}
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "line 1 is no header"),
+        (b"<html>", "line 1 is no header"),
+        (csv_text([("A", "b", "x", "en")] * 5) + b"A,b,c\n", "line 7: 3 columns; the header has 4"),
+        (csv_text([("A", "b", "x", "en")] * 5) + b'A,"b,x,en\n', "line 7: unexpected end of data"),
+        (csv_text([("A", 'b"', "x", "en")] * 5) + b'A,"b"c,x,en\n', "line 7: "),
+        (csv_text([("A", "b", "x", "en")] * 5) + b"A,\xff,x,en\n", "not UTF-8"),
+        (csv_text([("A", "b", "x", "en")] * 5) + b'A,"\xff",x,en\n', "not UTF-8"),
+        (b'[{"sentence":"a"},{"taskName":"b"}]', "element 2: 'sentence' is missing"),
+        (
+            gzip.compress(csv_text([("A", "b", "x", "en")] * 999))[:-20],
+            "damaged|cut off|incomplete|not complete",
+        ),
+        (b"PAR1 and no more", "Parquet file is broken"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(tmp_path: Path, data: bytes, said: str, side: str) -> None:
+    good = source(tmp_path, "good.csv", csv_text([("A", "b", "x", "en")]))
+    bad = source(tmp_path, "bad", data)
+    with pytest.raises(KoreAIFileError, match=said) as caught:
+        compare(bad, good) if side == "before" else compare(good, bad)
+    assert bad.path in str(caught.value)
+
+
+def test_the_order_of_the_changes_is_the_same_in_each_process(tmp_path: Path) -> None:
+    old = source(tmp_path, "old.csv", csv_text([("A", f"old {number}", "x", "en") for number in range(50)]))
+    new = source(tmp_path, "new.csv", csv_text([("A", f"new {number}", "x", "en") for number in range(50)]))
+    code = (
+        "import sys; from airflow_provider_koreai.comparing import *; "
+        "compare(FileSource(sys.argv[1]), FileSource(sys.argv[2]), print)"
+    )
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", code, old.path, new.path],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    )
+    assert first.count("Change(") == 100
+    assert first == second
+
+
+def test_no_room_for_temporary_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitions, "_LIMIT", 40)
+    monkeypatch.setattr(partitions.tempfile, "tempdir", str(tmp_path / "missing"))
+    data = csv_text([("A", f"sentence {number}", "x", "en") for number in range(9)])
+    with pytest.raises(
+        KoreAIError, match=r"temporary file in .*missing.* could not be written: No such file"
+    ):
+        compare(None, source(tmp_path, "new.csv", data))
