@@ -14,7 +14,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format e2e compat lowest bench build constraints clean
+.PHONY: help setup demo test check format e2e compat lowest fuzz bench build constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ compat: $(READY) ## run the tests on each supported Airflow and Python, in .venv
 
 lowest: $(READY) ## run the unit tests on the lowest versions that pyproject.toml allows
 	@$(BIN)/python scripts/compat.py lowest
+
+fuzz: $(READY) ## search for input that is counted or read wrongly: make fuzz FUZZ_SECONDS=300
+	$(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 bench: $(READY) ## measure, and compare with what Airflow's own providers do
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) --group bench
