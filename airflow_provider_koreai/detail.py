@@ -93,7 +93,7 @@ class _CsvWriter:
 
     def write(self, rows: Sequence[Sequence[str | None]]) -> None:
         text = _csv(rows, csv.QUOTE_MINIMAL)
-        if "\r" in text:  # Python before 3.13 leaves it without quotes, and it would end the row
+        if "\r" in text:  # older Pythons leave it without quotes, and it would end the row
             text = _csv(rows, csv.QUOTE_ALL)
         data = text.encode("utf-8", "replace")
         self._output.write(data if self._compressor is None else self._compressor.compress(data))

@@ -25,7 +25,7 @@ _BAR = 20
 # Control characters, and those that would turn the text around them the other way.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
-_HARMLESS = re.compile(r"\\([,'?!;()%=-])")
+_HARMLESS = re.compile(r"\\([,'?!;()%=/-])")
 _FIGURES = ("before", "after", "added", "removed", "moved_in", "moved_out")
 _HEADINGS = ("before", "after", "added", "removed", "moved in", "moved out")
 _BEFORE_COLOR, _AFTER_COLOR = "#9aa7b1", "#1f7a5c"

@@ -1,0 +1,146 @@
+"""What a report of a comparison shows, and that data in it is never markup."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import pytest
+
+from airflow_provider_koreai.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError
+from airflow_provider_koreai.report import chart, html_report, markdown_report, report_writer
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "a | b | c",
+    "[click](http://example.com) ![x](http://example.com/x.png)",
+    "`code` *bold* _italic_ ~~gone~~",
+    "one\ntwo\r\n# three",
+    "\u202eelif\u202c",
+    "&amp; </td></table>",
+]
+
+
+def comparison(*names: str) -> Comparison:
+    made = Comparison("/data/2026-11-24.csv", "/data/2026-11-25.csv")
+    made.count(dict.fromkeys(names, 10), {"en": 10 * len(names)})
+    for name in names:
+        made.observe(Change(ADDED, Row(name, f"new {name}", "x", "en")))
+        made.observe(Change(REMOVED, Row(name, f"old {name}", "x", "en")))
+        made.observe(Change(MOVED, Row(name, f"moved {name}", "x", "en"), names[0]))
+    return made
+
+
+class Seen(HTMLParser):
+    """Collects tags, attributes and text as a browser would see them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_html_shows_the_numbers_and_a_sample_of_each_kind() -> None:
+    text = Seen(html_report(comparison("Book Flight", "Refund"), 20)).text
+    assert "20 utterances before, 20 after: 2 added, 2 removed (10.00%), 2 moved" in text
+    for shown in ("Book Flight → Refund", "new Refund", "old Refund", "moved Refund", "/data/2026-11-24.csv"):
+        assert shown in text
+
+
+def test_markdown_shows_the_numbers_and_a_sample_of_each_kind() -> None:
+    text = markdown_report(comparison("Book Flight", "Refund"), 20)
+    assert "20 utterances before, 20 after: 2 added, 2 removed (10.00%), 2 moved" in text
+    assert re.search(r"\| Refund \| 9 \| 10 \| 1 \| 1 \| 1 \| 0 \| `█+[▏▎▍▌▋▊▉]?`<br>`█+[▏▎▍▌▋▊▉]?` \|", text)
+    for shown in ("Book Flight → Refund", "new Refund", "old Refund", "moved Refund"):
+        assert shown in text
+
+
+@pytest.mark.parametrize("write", [html_report, markdown_report])
+def test_a_limit_that_is_exceeded_is_shown(write) -> None:
+    report = write(comparison("A"), 20, ["there are 7 utterances; min_rows=8"])
+    assert "Too much has changed" in report
+    assert "7 utterances; min" in report
+
+
+@pytest.mark.parametrize("write", [html_report, markdown_report])
+def test_tasks_beyond_the_first_ones_are_summed_up(write) -> None:
+    report = write(comparison(*(f"Task {number}" for number in range(50))), 5)
+    assert "(45 others)" in report.replace("\\", "")
+    assert len(report) < 20_000
+
+
+def test_html_has_no_tag_or_attribute_from_the_data() -> None:
+    harmless, hostile = Seen(html_report(comparison("A"), 20)), Seen(html_report(comparison(*HOSTILE), 20))
+    assert set(hostile.tags) == set(harmless.tags)
+    assert {name for name, _ in hostile.attributes} == {name for name, _ in harmless.attributes}
+    assert "<script>alert(1)</script>" in hostile.text
+
+
+def test_html_loads_nothing() -> None:
+    page = Seen(html_report(comparison(*HOSTILE), 20))
+    assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
+    assert not {"src", "href", "onerror", "onload"} & {name for name, _ in page.attributes}
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_markdown_keeps_its_tables_whatever_the_data(hostile: str) -> None:
+    columns = {}
+    for name, report in (("harmless", "A"), ("hostile", hostile)):
+        lines = markdown_report(comparison(report), 20).splitlines()
+        columns[name] = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
+    assert columns["hostile"] == columns["harmless"]
+
+
+def test_markdown_takes_no_data_for_markup() -> None:
+    report = markdown_report(comparison(*HOSTILE), 20)
+    data = re.sub(r"`[█▏▎▍▌▋▊▉·]+`|<br>", "", report)
+    assert not re.search(r"(?<!\\)[<`\[]", data)
+    assert not re.search(r"(?<!\\)(?<!\*)\*(?!\*)", data)
+
+
+@pytest.mark.parametrize("write", [html_report, markdown_report])
+def test_characters_that_turn_the_text_around_are_not_shown(write) -> None:
+    assert "\u202e" not in write(comparison(*HOSTILE), 20)
+
+
+def test_the_chart_is_an_image_of_its_own() -> None:
+    root = ElementTree.fromstring(chart(comparison(*HOSTILE).summary(3)["tasks"]))
+    bars = [each for each in root.iter() if each.tag.endswith("rect")]
+    # Two for the key; before and after of three tasks and of the others.
+    assert len(bars) == 2 + 2 * 4
+    assert max(float(each.get("width")) for each in bars) == 430
+
+
+def test_a_long_text_is_cut() -> None:
+    assert len(markdown_report(comparison("A" * 10_000), 20)) < 5_000
+
+
+def test_no_utterances_at_all_can_be_reported() -> None:
+    nothing = Comparison("", "/data/today.csv")
+    assert "0 utterances before" in markdown_report(nothing, 20)
+    assert "0 utterances before" in html_report(nothing, 20)
+
+
+@pytest.mark.parametrize(("path", "writer"), [("a/b.MD", markdown_report), ("s3://b/c.html", html_report)])
+def test_the_suffix_says_the_format(path: str, writer: object) -> None:
+    assert report_writer(path) is writer
+
+
+def test_another_suffix_is_refused() -> None:
+    with pytest.raises(
+        KoreAIConfigurationError, match=r"report_path='x.pdf' ends neither in .md nor in .html"
+    ):
+        report_writer("x.pdf")
