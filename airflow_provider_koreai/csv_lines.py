@@ -110,6 +110,8 @@ def _count_plain(text: bytes, tasks: Counter[str], languages: Counter[str]) -> N
         languages[language] += number
         tasks[task] += number
     tasks[""] -= 1  # what follows the last row
+    if not tasks[""]:
+        del tasks[""]
 
 
 def _quoted_rows(texts: list[bytes]) -> list[Row]:

@@ -91,6 +91,7 @@ def test_what_was_removed_added_and_moved_leads_from_one_snapshot_to_the_other(
     total = comparison.total
     assert (total.before, total.after, total.moved_in) == (len(old), len(new), len(moved))
     for names, index in ((comparison.tasks, 0), (comparison.languages, 3)):
+        assert set(names) == {row[index] for row in [*old, *new]}
         for side, data in (("before", old), ("after", new)):
             counted = {name: getattr(each, side) for name, each in names.items() if getattr(each, side)}
             assert counted == Counter(row[index] for row in data)
