@@ -29,7 +29,7 @@ COMPRESSIONS = ("zstd", "snappy", "gzip", "none")
 # DuckDB's own; small enough for little memory, large enough to compress well.
 ROW_GROUP_SIZE = 122_880
 _METADATA_PREFIX = "koreai."
-# Rows that are Python objects at a time.
+# Rows that are Python objects at a time: few, or the garbage collector looks at them again and again.
 _BATCH = 8192
 
 
@@ -100,7 +100,8 @@ def convert_utterances(
         ) as writer,
     ):
         while rows := list(islice(utterances, _BATCH)):
-            writer.write([(*row[:4], _json_or_none(row.entities), _json_or_none(row.extra)) for row in rows])
+            *texts, entities, extra = zip(*rows, strict=True)
+            writer.write([*texts, _json_texts(entities), _json_texts(extra)])
     return ConvertResult(output.argument.text, output.size, writer.rows, output.sha256)
 
 
@@ -156,19 +157,18 @@ class ParquetWriter:
             with suppress(Exception):  # the error that led here matters more
                 self._writer.close()
 
-    def write(self, rows: Sequence[Sequence[str | None]]) -> None:
+    def write(self, columns: Sequence[Sequence[str | None]]) -> None:
         """
         Add rows.
 
-        :param rows: as many as are easily held in memory.
+        :param columns: the values of each column, as many as are easily held in memory.
         :raises KoreAIDownloadError: they could not be written.
         """
-        columns = list(zip(*rows, strict=True))
         self._batches.append(
             self._arrow.RecordBatch.from_arrays([self._array(each) for each in columns], schema=self._schema)
         )
-        self._waiting += len(rows)
-        self.rows += len(rows)
+        self._waiting += len(columns[0])
+        self.rows += len(columns[0])
         if self._waiting >= self._row_group_size:
             self._flush()
 
@@ -253,5 +253,7 @@ class _File(io.RawIOBase):
         return len(data)
 
 
-def _json_or_none(value: Any) -> str | None:
-    return json.dumps(value, ensure_ascii=False) if value else None
+def _json_texts(values: Sequence[Any]) -> list[str | None]:
+    if not any(values):
+        return [None] * len(values)
+    return [json.dumps(value, ensure_ascii=False) if value else None for value in values]
