@@ -1,5 +1,5 @@
 """
-An exported CSV file as lines that can be compared, without taking each of them apart.
+An exported CSV file as lines that can be compared, or as columns, without taking each row apart.
 
 Most rows have no quotes: their line in the file is already what :func:`~airflow_provider_koreai.comparison.encode`
 writes. They are checked, split and counted by the block; only rows with quotes go through the csv module.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from itertools import zip_longest
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_koreai.comparison import Row, count_names, encode
@@ -39,6 +40,41 @@ def csv_lines(stream: BinaryIO, *, names_too: bool) -> Iterator[tuple[list[bytes
     :return: lines, and how many they are by task and by language.
     :raises IrregularError: read it in another way, from the start.
     """
+    for plain_parts, quoted in _blocks(stream):
+        lines, plain = _plain_lines(b"".join(plain_parts))
+        rows = _quoted_rows(quoted)
+        tasks, languages = count_names(rows if names_too else ())
+        if names_too and lines:
+            _count_plain(plain, tasks, languages)
+        lines += map(encode, rows)
+        yield lines, (tasks, languages)
+
+
+def csv_columns(stream: BinaryIO) -> Iterator[list[list[bytes | str]]]:
+    """
+    Read a CSV file's columns: task names, sentences, types, languages.
+
+    :param stream: the content.
+    :return: some rows of all columns, in the file's order, as texts or as their UTF-8.
+    :raises IrregularError: read the rest in another way.
+    """
+    for plain_parts, quoted in _blocks(stream):
+        if any(b"\r" in part for part in plain_parts):
+            plain_parts = [part.replace(b"\r\n", b"\n") for part in plain_parts]
+        _, plain = _plain_lines(b"".join(plain_parts))
+        if len(plain) != sum(map(len, plain_parts)):  # there were empty lines
+            raise IrregularError
+        cells: list[bytes | str] = []
+        for part, row in zip_longest(plain_parts, _quoted_rows(quoted), fillvalue=()):
+            if part:
+                cells += part[:-1].replace(b"\n", b",").split(b",")
+            cells += row
+        if cells:
+            yield [cells[index::4] for index in range(4)]
+
+
+def _blocks(stream: BinaryIO) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Give what :func:`_cut` makes of a file, block by block."""
     header = stream.readline(1 << 10)
     if header.removeprefix(BYTE_ORDER_MARK).rstrip(b"\r\n") != _HEADER:
         raise IrregularError
@@ -52,17 +88,11 @@ def csv_lines(stream: BinaryIO, *, names_too: bool) -> Iterator[tuple[list[bytes
         plain, quoted, rest = _cut(block)
         if len(rest) > MAX_LINE or (rest and not is_open):
             raise IrregularError
-        lines, plain = _plain_lines(plain)
-        rows = _quoted_rows(quoted)
-        tasks, languages = count_names(rows if names_too else ())
-        if names_too and lines:
-            _count_plain(plain, tasks, languages)
-        lines += map(encode, rows)
-        yield lines, (tasks, languages)
+        yield plain, quoted
 
 
-def _cut(block: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """Give a block's lines without quotes, its rows with quotes, and the beginning of a row that is not all there."""
+def _cut(block: bytes) -> tuple[list[bytes], list[bytes], bytes]:
+    """Give a block's lines without quotes, the rows with quotes between them, and the beginning of a row to come."""
     plain: list[bytes] = []
     quoted: list[bytes] = []
     at = 0
@@ -73,13 +103,13 @@ def _cut(block: bytes) -> tuple[bytes, list[bytes], bytes]:
         while end == start or inside:
             seen, end = end, block.find(b"\n", end) + 1
             if not end:
-                return b"".join(plain), quoted, block[start:]
+                return plain, quoted, block[start:]
             inside ^= block.count(b'"', seen, end) % 2 == 1
         quoted.append(block[start:end])
         at = end
     end = max(block.rfind(b"\n", at) + 1, at)
     plain.append(block[at:end])
-    return b"".join(plain), quoted, block[end:]
+    return plain, quoted, block[end:]
 
 
 def _plain_lines(text: bytes) -> tuple[list[bytes], bytes]:

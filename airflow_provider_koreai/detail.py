@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_koreai.comparison import DETAIL_COLUMNS
 from airflow_provider_koreai.compression import compressor_factory
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_koreai.comparison import Change
     from airflow_provider_koreai.compression import Compressor
@@ -34,7 +34,7 @@ class DetailWriter:
     def __init__(self, output: Output) -> None:
         self._rows: list[tuple[str | None, ...]] = []
         self._stack = ExitStack()
-        self._sink = self._open(output)
+        self._write = self._open(output)
 
     def __enter__(self) -> DetailWriter:
         return self
@@ -55,27 +55,24 @@ class DetailWriter:
         if len(self._rows) >= _BATCH:
             self._flush()
 
-    def _open(self, output: Output) -> _Sink:
+    def _open(self, output: Output) -> Callable[[Sequence[Sequence[str | None]]], None]:
         argument = output.argument
         if argument.text.lower().endswith(".parquet"):
             from airflow_provider_koreai.parquet import ParquetWriter
 
-            return self._stack.enter_context(ParquetWriter(output, DETAIL_COLUMNS, required=_REQUIRED))
+            parquet = self._stack.enter_context(ParquetWriter(output, DETAIL_COLUMNS, required=_REQUIRED))
+            return lambda rows: parquet.write(list(zip(*rows, strict=True)))
         if argument.file_type == "csv":
             compressor = compressor_factory(argument.compression)() if argument.compression else None
-            return self._stack.enter_context(_CsvWriter(output, compressor))
+            return self._stack.enter_context(_CsvWriter(output, compressor)).write
         raise KoreAIConfigurationError(
             f"detail_path={argument.text!r:.200} ends neither in .csv (or .csv.gz, .csv.zst) nor in .parquet."
         )
 
     def _flush(self) -> None:
         if self._rows:
-            self._sink.write(self._rows)
+            self._write(self._rows)
             self._rows = []
-
-
-class _Sink(Protocol):
-    def write(self, rows: Sequence[Sequence[str | None]]) -> None: ...
 
 
 class _CsvWriter:

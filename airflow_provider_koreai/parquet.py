@@ -14,23 +14,26 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from airflow_provider_koreai.csv_lines import IrregularError, csv_columns
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.exports import choice
 from airflow_provider_koreai.output import Output
-from airflow_provider_koreai.utterances import Utterance, read_utterances
+from airflow_provider_koreai.utterances import Utterance, open_export, read_utterances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_provider_koreai.exports import Log
 
+    Columns = Sequence[Sequence[str | bytes | None]]
+
 COLUMNS = ("task_name", "sentence", "type", "language", "entities", "extra")
 COMPRESSIONS = ("zstd", "snappy", "gzip", "none")
 # DuckDB's own; small enough for little memory, large enough to compress well.
 ROW_GROUP_SIZE = 122_880
 _METADATA_PREFIX = "koreai."
-# Rows that are Python objects at a time: few, or the garbage collector looks at them again and again.
-_BATCH = 8192
+# Rows that are Python objects at a time; few, or the garbage collector looks at them again and again.
+_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,6 @@ def convert_utterances(
     :raises KoreAIDownloadError: the Parquet file could not be written.
     :raises OSError: the exported file cannot be read.
     """
-    utterances = read_utterances(path, file_type, storage_conn_id)
     with (
         Output(
             "target", target, storage_conn_id=target_storage_conn_id, overwrite=overwrite, log=log
@@ -99,10 +101,27 @@ def convert_utterances(
             metadata=metadata,
         ) as writer,
     ):
-        while rows := list(islice(utterances, _BATCH)):
-            *texts, entities, extra = zip(*rows, strict=True)
-            writer.write([*texts, _json_texts(entities), _json_texts(extra)])
+        for columns in _columns_of(path, file_type, storage_conn_id):
+            writer.write(columns)
     return ConvertResult(output.argument.text, output.size, writer.rows, output.sha256)
+
+
+def _columns_of(path: str, file_type: str | None, storage_conn_id: str | None) -> Iterator[Columns]:
+    done = 0
+    # By the block where that can be done; from where it cannot, row by row, which names the line of a broken one.
+    with suppress(IrregularError), open_export(path, file_type, storage_conn_id) as (kind, stream):
+        if kind != "csv":
+            raise IrregularError
+        for task_names, sentences, *others in csv_columns(stream):
+            nothing = [None] * len(sentences)
+            names, kinds, languages = ([cell or None for cell in each] for each in (task_names, *others))
+            yield [names, sentences, kinds, languages, nothing, nothing]
+            done += len(sentences)
+        return
+    utterances = islice(read_utterances(path, file_type, storage_conn_id), done, None)
+    while rows := list(islice(utterances, _BATCH)):
+        *texts, entities, extra = zip(*rows, strict=True)
+        yield [*texts, _json_texts(entities), _json_texts(extra)]
 
 
 class ParquetWriter:
@@ -144,6 +163,8 @@ class ParquetWriter:
             pyarrow.PythonFile(_File(output), mode="w"),
             self._schema,
             compression=choice("compression", compression, COMPRESSIONS),
+            # A dictionary of sentences would be as large as they are.
+            use_dictionary=[name for name in columns if name != "sentence"],
         )
 
     def __enter__(self) -> ParquetWriter:
@@ -151,17 +172,17 @@ class ParquetWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._flush()
+            self._flush(to_the_end=True)
             self._writer.close()
         else:
             with suppress(Exception):  # the error that led here matters more
                 self._writer.close()
 
-    def write(self, columns: Sequence[Sequence[str | None]]) -> None:
+    def write(self, columns: Columns) -> None:
         """
         Add rows.
 
-        :param columns: the values of each column, as many as are easily held in memory.
+        :param columns: the values of each column, texts or their UTF-8; as many as are easily held in memory.
         :raises KoreAIDownloadError: they could not be written.
         """
         self._batches.append(
@@ -172,19 +193,25 @@ class ParquetWriter:
         if self._waiting >= self._row_group_size:
             self._flush()
 
-    def _array(self, values: Sequence[str | None]) -> Any:
+    def _array(self, values: Sequence[str | bytes | None]) -> Any:
         try:
             return self._arrow.array(values, self._arrow.string())
         except UnicodeEncodeError:
             # JSON can express half a character; UTF-8 cannot.
-            whole = [value and value.encode("utf-8", "replace").decode() for value in values]
+            whole = [
+                value.encode("utf-8", "replace") if isinstance(value, str) else value for value in values
+            ]
             return self._arrow.array(whole, self._arrow.string())
 
-    def _flush(self) -> None:
-        if self._batches:
-            table = self._arrow.Table.from_batches(self._batches)
-            self._batches, self._waiting = [], 0
-            self._writer.write_table(table, row_group_size=self._row_group_size)
+    def _flush(self, *, to_the_end: bool = False) -> None:
+        """Write full row groups, and at the end what is left."""
+        if not self._batches:
+            return
+        table = self._arrow.Table.from_batches(self._batches)
+        size = table.num_rows if to_the_end else table.num_rows // self._row_group_size * self._row_group_size
+        self._writer.write_table(table.slice(0, size), row_group_size=self._row_group_size)
+        self._batches = table.slice(size).to_batches()
+        self._waiting = table.num_rows - size
 
 
 def read_parquet(stream: BinaryIO) -> Iterator[Utterance]:
@@ -201,8 +228,9 @@ def read_parquet(stream: BinaryIO) -> Iterator[Utterance]:
     problem = ""
     try:
         file = parquet.ParquetFile(stream)
-        if missing := set(COLUMNS[:4]) - set(file.schema_arrow.names):
-            problem = f"it has no column {', '.join(sorted(missing))}"
+        names = file.schema_arrow.names
+        if missing := [name for name in COLUMNS[:4] if name not in names]:
+            problem = f"it has no column {', '.join(missing)}"
         else:
             yield from _rows(file)
     except (pyarrow.ArrowException, ValueError) as error:

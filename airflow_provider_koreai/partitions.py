@@ -77,7 +77,10 @@ class Partitions:
     def clear(self) -> None:
         """Forget all lines."""
         self.close()
-        self.__init__()  # type: ignore[misc]
+        self._file, self._size = None, 0
+        for bucket, chunks in zip(self._buckets, self._chunks, strict=True):
+            bucket.clear()
+            chunks.clear()
 
     def close(self) -> None:
         """Give the temporary file back."""

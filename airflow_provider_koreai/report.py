@@ -28,7 +28,7 @@ _MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
 _HARMLESS = re.compile(r"\\([,'?!;()%=/-])")
 _FIGURES = ("before", "after", "added", "removed", "moved_in", "moved_out")
 _HEADINGS = ("before", "after", "added", "removed", "moved in", "moved out")
-_BEFORE_COLOR, _AFTER_COLOR = "#9aa7b1", "#1f7a5c"
+_BEFORE_COLOR, _AFTER_COLOR, _TEXT_COLOR = "#9aa7b1", "#1f7a5c", "#6b7680"
 _STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid #ccc;"
@@ -130,13 +130,13 @@ def chart(entries: Sequence[dict[str, Any]]) -> str:
     for index, entry in enumerate(entries):
         top = 34 + 34 * index
         label = _html(_cut(_name(entry), _LABEL))
-        parts.append(f'<text x="190" y="{top + 17}" text-anchor="end" fill="currentColor">{label}</text>')
+        parts.append(f'<text x="190" y="{top + 17}" text-anchor="end" fill="{_TEXT_COLOR}">{label}</text>')
         for number, (name, color) in enumerate((("before", _BEFORE_COLOR), ("after", _AFTER_COLOR))):
             width = round(entry[name] / most * 430, 1)
             y = top + 13 * number
             parts.append(
                 f'<rect x="200" y="{y}" width="{width}" height="11" fill="{color}"/>'
-                f'<text x="{206 + width}" y="{y + 10}" fill="currentColor">{entry[name]:,}</text>'
+                f'<text x="{206 + width}" y="{y + 10}" fill="{_TEXT_COLOR}">{entry[name]:,}</text>'
             )
     return "".join([*parts, "</svg>"])
 
@@ -144,7 +144,7 @@ def chart(entries: Sequence[dict[str, Any]]) -> str:
 def _key(x: int, color: str, text: str) -> str:
     return (
         f'<rect x="{x}" y="8" width="11" height="11" fill="{color}"/>'
-        f'<text x="{x + 17}" y="18" fill="currentColor">{text}</text>'
+        f'<text x="{x + 17}" y="18" fill="{_TEXT_COLOR}">{text}</text>'
     )
 
 
@@ -178,7 +178,7 @@ def _headline(summary: dict[str, Any]) -> str:
 
 def _name(entry: dict[str, Any]) -> str:
     if "others" in entry:
-        return f"({entry['others']:,} others)"
+        return f"({entry['others']:,} {'other' if entry['others'] == 1 else 'others'})"
     return entry.get("task_name") or entry.get("language") or "(none)"
 
 

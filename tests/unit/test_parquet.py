@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import csv
 import gzip
 import hashlib
+import io
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_koreai import csv_lines
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIFileError
 from airflow_provider_koreai.parquet import ConvertResult, convert_utterances
 from airflow_provider_koreai.utterances import Utterance, read_utterances
@@ -143,6 +146,35 @@ def test_nothing_is_lost_on_the_way(tmp_path: Path, given: list[Utterance]) -> N
     assert list(read_utterances(str(target))) == given
 
 
+cells = st.text(st.sampled_from(list('ab,"\n\ré東')), max_size=4)
+
+
+@given(st.lists(st.tuples(cells, cells, cells, cells), max_size=12), st.sampled_from(["\n", "\r\n"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+def test_a_csv_file_is_read_by_the_block_as_it_is_row_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str, ...]], end: str
+) -> None:
+    monkeypatch.setattr(csv_lines, "_BLOCK", 16)
+    source, target = tmp_path / "x.csv", tmp_path / "x.parquet"
+    out = io.StringIO(newline="")
+    quoting = csv.QUOTE_ALL if any("\r" in cell for row in rows for cell in row) else csv.QUOTE_MINIMAL
+    csv.writer(out, lineterminator=end, quoting=quoting).writerows(rows)
+    source.write_bytes(HEADER + out.getvalue().encode())
+    convert(source, target)
+    assert list(read_utterances(str(target))) == list(read_utterances(str(source)))
+
+
+@pytest.mark.parametrize("middle", ["\n\n", "A,b,c,en\r", 'A,b"c,d,en\n'])
+def test_from_where_it_cannot_be_read_by_the_block_it_is_read_by_the_row(
+    tmp_path: Path, target: Path, middle: str
+) -> None:
+    source = tmp_path / "x.csv"
+    rows = [f"A,{number},c,en\n" for number in range(30_000)]
+    source.write_text("".join([HEADER.decode(), *rows[:20_000], middle, *rows[20_000:]]), newline="")
+    convert(source, target)
+    assert list(read_utterances(str(target))) == list(read_utterances(str(source)))
+
+
 def test_half_a_character_is_replaced(tmp_path: Path, target: Path) -> None:
     source = tmp_path / "x.json"
     source.write_text('[{"sentence": "a\\ud83d"}, {"sentence": "b"}]')
@@ -182,7 +214,7 @@ def test_a_parquet_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
     file = tmp_path / "x.parquet"
     parquet.write_table(pyarrow.table({"sentence": ["a"]}), file)
-    with pytest.raises(KoreAIFileError, match="no column language, task_name, type"):
+    with pytest.raises(KoreAIFileError, match="no column task_name, type, language"):
         list(read_utterances(str(file)))
 
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_koreai import destination
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIFileError
+from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
+from airflow_provider_koreai.parquet import convert_utterances
 from airflow_provider_koreai.utterances import read_utterances
 
-from .conftest import csv_bytes, json_bytes
+from .conftest import csv_bytes, json_bytes, log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -254,3 +256,39 @@ def test_where_uploads_are_not_atomic_a_refused_file_leaves_no_temporary_object(
     with pytest.raises(KoreAIDownloadError, match="min_rows"):
         bot.download(bucket.path, storage_conn_id="moto", min_rows=6)
     assert (bucket.get(), bucket.keys()) == (b"earlier", ["koreai/utterances.csv"])
+
+
+def test_an_export_in_s3_is_converted_to_parquet_in_s3(bucket: Bucket) -> None:
+    pytest.importorskip("pyarrow")
+    bucket.put(csv_bytes(3000))
+    target = bucket.path.replace(".csv", ".parquet")
+    stores = {"storage_conn_id": "moto", "target_storage_conn_id": "moto"}
+    assert convert_utterances(bucket.path, target, log=log, **stores).rows == 3000
+    assert list(read_utterances(target, storage_conn_id="moto")) == list(
+        read_utterances(bucket.path, storage_conn_id="moto")
+    )
+
+
+def test_a_broken_export_in_s3_leaves_the_earlier_parquet_file(bucket: Bucket) -> None:
+    pytest.importorskip("pyarrow")
+    bucket.put(csv_bytes(3000) + b"broken\n")
+    target = "koreai/utterances.parquet"
+    bucket.client.put_object(Bucket=bucket.name, Key=target, Body=b"earlier")
+    stores = {"storage_conn_id": "moto", "target_storage_conn_id": "moto"}
+    with pytest.raises(KoreAIFileError, match="1 columns"):
+        convert_utterances(bucket.path, f"s3://{bucket.name}/{target}", log=log, **stores)
+    assert (bucket.get(target), bucket.uploads()) == (b"earlier", [])
+
+
+def test_files_in_s3_are_compared_and_the_detail_goes_to_s3(bucket: Bucket) -> None:
+    bucket.put(csv_bytes(3000))
+    detail = bucket.path.replace("utterances.csv", "detail.csv")
+    task = KoreAICompareUtterancesOperator(
+        task_id="compare",
+        before=bucket.path.replace("utterances", "no"),
+        after=bucket.path,
+        detail_path=detail,
+        storage_conn_id="moto",
+    )
+    assert task.execute({})["added"] == 3000
+    assert bucket.get("koreai/detail.csv").startswith(b"change,task_name,previous_task_name,sentence,")
