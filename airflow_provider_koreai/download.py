@@ -25,7 +25,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportTimeoutError,
     without_locals,
 )
-from airflow_provider_koreai.exports import describe, file_type_argument
+from airflow_provider_koreai.exports import describe, file_type_argument, whole_number
 from airflow_provider_koreai.paths import PathArgument
 from airflow_provider_koreai.storing import Storing
 from airflow_provider_koreai.waiting import Wait
@@ -126,8 +126,8 @@ def download_export(
     argument = PathArgument.parse(path)
     packing = compression_argument(compression)
     wanted = _wanted_type(argument, file_type_argument(file_type), packing)
-    _check_number("min_rows", min_rows)
-    _check_number("max_bytes", max_bytes)
+    min_rows = whole_number("min_rows", min_rows)
+    max_bytes = whole_number("max_bytes", max_bytes)
 
     def destination(name: str) -> Destination:
         place = destination_for(name, storage_conn_id=storage_conn_id, overwrite=overwrite, log=log)
@@ -498,14 +498,6 @@ def _type_of(export: Export, wanted: str | None, watch: ExportWatch) -> str:
         )
     # Where nobody says, it is what an export is by default; the check of the content has the last word.
     return theirs or wanted or "csv"
-
-
-def _check_number(name: str, value: object) -> None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return
-    raise KoreAIConfigurationError(
-        f"{name}={value!r:.80} is not accepted; use a whole number from 0, or None."
-    )
 
 
 def _size(count: int) -> str:

@@ -6,7 +6,6 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from airflow_provider_koreai.destination import destination_for
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.paths import PathArgument
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class Output:
     def __init__(
         self, name: str, path: object, *, storage_conn_id: str | None, overwrite: bool = True, log: Log
     ) -> None:
-        self.argument = output_path(name, path)
+        self.argument = PathArgument.of_file(path, name)
         self.size = 0
         self._hasher = hashlib.sha256()
         self._destination = destination_for(
@@ -72,17 +71,3 @@ class Output:
             self._staging.write(data)
             self._hasher.update(data)
             self.size += len(data)
-
-
-def output_path(name: str, path: object) -> PathArgument:
-    """
-    Read an argument that names a file to write.
-
-    :param name: the argument, for messages.
-    :param path: its value.
-    :raises KoreAIConfigurationError: it names no file.
-    """
-    argument = PathArgument.parse(path)
-    if argument.is_folder:
-        raise KoreAIConfigurationError(f"{name}={argument.text!r:.200} is a folder; name a file in it.")
-    return argument

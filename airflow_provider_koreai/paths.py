@@ -33,11 +33,12 @@ class PathArgument:
     is_folder: bool
 
     @classmethod
-    def parse(cls, path: object) -> PathArgument:
+    def parse(cls, path: object, name: str = "path") -> PathArgument:
         """
         Read the argument.
 
         :param path: a local path, a URL, or a path object.
+        :param name: the argument's name, for the message. Default ``path``.
         :raises KoreAIConfigurationError: it is neither.
         """
         text = os.fspath(path) if isinstance(path, os.PathLike) else path
@@ -46,15 +47,29 @@ class PathArgument:
             text = str(path) if hasattr(path, "protocol") else ""
         if not text.strip() or "\0" in text or not _is_encodable(text):
             raise KoreAIConfigurationError(
-                f"path={path!r:.80} is no path; use a local path or a URL such as s3://bucket/utterances.csv. "
+                f"{name}={path!r:.80} is no path; use a local path or a URL such as s3://bucket/utterances.csv. "
                 "Ending in / it is a folder."
             )
-        name, compression = text.lower(), None
+        file_name, compression = text.lower(), None
         for kind, suffix in SUFFIXES.items():
-            if name.endswith(suffix):
-                name, compression = name[: -len(suffix)], kind
-        file_type = next((each for each in FILE_TYPES if name.endswith("." + each)), None)
+            if file_name.endswith(suffix):
+                file_name, compression = file_name[: -len(suffix)], kind
+        file_type = next((each for each in FILE_TYPES if file_name.endswith("." + each)), None)
         return cls(text, file_type, compression, text.endswith("/"))
+
+    @classmethod
+    def of_file(cls, path: object, name: str = "path") -> PathArgument:
+        """
+        Read an argument that names a file.
+
+        :param path: a local path, a URL, or a path object.
+        :param name: the argument's name, for the message. Default ``path``.
+        :raises KoreAIConfigurationError: it names none.
+        """
+        argument = cls.parse(path, name)
+        if argument.is_folder:
+            raise KoreAIConfigurationError(f"{name}={argument.text!r:.200} is a folder; name a file in it.")
+        return argument
 
     def for_export(self, export: Export, file_type: str, compression: str | None) -> str:
         """

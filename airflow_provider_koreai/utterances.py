@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from airflow_provider_koreai.compression import MAGIC, Unpacked
 from airflow_provider_koreai.content import REQUIRED_COLUMNS
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
+from airflow_provider_koreai.exceptions import KoreAIFileError
 from airflow_provider_koreai.exports import file_type_argument
 from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
 from airflow_provider_koreai.paths import PathArgument, file_system, local_path
@@ -95,9 +95,7 @@ def open_export(
 
 
 def _arguments(path: str, file_type: str | None) -> tuple[str, str | None]:
-    argument = PathArgument.parse(path)
-    if argument.is_folder:
-        raise KoreAIConfigurationError(f"path={argument.text!r:.200} is a folder; name a file in it.")
+    argument = PathArgument.of_file(path)
     return argument.text, file_type_argument(file_type) or argument.file_type
 
 

@@ -286,7 +286,7 @@ class KoreAIHook(BaseHook):
         signer = await self._async_signer(settings)
         request = api.status_request(settings.base_url, bot_id)
         async with shared_client(settings) as shared:
-            async for attempt in self._retrying(request, max_tries or self.max_tries, asynchronous=True):
+            async for attempt in self._retrying(request, max_tries, asynchronous=True):
                 with attempt, without_locals():
                     export = api.read_export(
                         request, await asend(shared, settings, request, signer.sign), self.koreai_conn_id
@@ -371,7 +371,7 @@ class KoreAIHook(BaseHook):
         read: Callable[[ApiRequest, ApiAnswer, str], T],
         max_tries: int | None = None,
     ) -> T:
-        for attempt in self._retrying(request, self.max_tries if max_tries is None else max_tries):
+        for attempt in self._retrying(request, max_tries):
             with attempt, without_locals():
                 result = read(request, self._send(request), self.koreai_conn_id)
         return result
@@ -381,10 +381,11 @@ class KoreAIHook(BaseHook):
 
         return send(self._session, self.settings, request, self._signer.sign())
 
-    def _retrying(self, request: ApiRequest, max_tries: int, *, asynchronous: bool = False) -> Any:
+    def _retrying(self, request: ApiRequest, max_tries: int | None, *, asynchronous: bool = False) -> Any:
         """Retry above the HTTP library, so that each try is signed anew."""
         import tenacity
 
+        max_tries = self.max_tries if max_tries is None else max_tries
         backoff = tenacity.wait_random_exponential(multiplier=1, max=self.max_retry_wait)
 
         def wait(state: tenacity.RetryCallState) -> float:

@@ -18,7 +18,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportSupersededError,
     final,
 )
-from airflow_provider_koreai.exports import ExportIdentity, ExportWatch, whole_number
+from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
 from airflow_provider_koreai.links.koreai import (
     KoreAIBotLink,
     KoreAIExportedFileLink,
@@ -341,8 +341,8 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
                 file_type=self.file_type,
                 storage_conn_id=self.storage_conn_id or None,
                 on_superseded=self.on_superseded,
-                min_rows=whole_number("min_rows", self.min_rows),
-                max_bytes=whole_number("max_bytes", self.max_bytes),
+                min_rows=self.min_rows,
+                max_bytes=self.max_bytes,
                 overwrite=self.overwrite,
                 compression=self.compression,
             )

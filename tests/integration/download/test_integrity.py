@@ -210,7 +210,7 @@ def test_the_export_of_another_file_type_is_refused_for_good(bot: Bot) -> None:
         {"file_type": "xml"},
         {"file_type": "json"},
         {"min_rows": -1},
-        {"min_rows": "3"},
+        {"min_rows": "three"},
         {"max_bytes": True},
         {"compression": "lzma"},
         {"path": ""},
