@@ -11,7 +11,6 @@ installed, with as much memory as it wants and with little. The ways take turns;
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import random
@@ -27,6 +26,8 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="koreai-bench-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
+
+from measuring import has, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,22 +133,11 @@ WAYS: dict[str, Callable[[Path], int]] = {
 }
 
 
-def memory() -> dict[str, float]:
-    """Peak and present resident memory of this process, in MiB."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {name: int(lines[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS")}
-
-
 def child(way: str, folder: Path) -> None:
     """Compare in one way in this process, and print what that took."""
     WAYS[way](folder / "small")  # imports what it needs
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-    idle = memory()["VmRSS"]
-    began = time.perf_counter()
-    changes = WAYS[way](folder)
-    seconds = time.perf_counter() - began
-    print(json.dumps({"changes": changes, "seconds": seconds, "memory": memory()["VmHWM"] - idle}))
+    changes, figures = measured(lambda: WAYS[way](folder))
+    print(json.dumps({"changes": changes, **figures}))
 
 
 def in_a_process(way: str, folder: Path) -> dict[str, float] | None:
@@ -169,10 +159,7 @@ def in_a_process(way: str, folder: Path) -> dict[str, float] | None:
 def ways_to_measure() -> Iterator[str]:
     """Name what can be measured here."""
     yield from list(WAYS)[:2]
-    if (
-        subprocess.run([sys.executable, "-c", "import duckdb"], capture_output=True, check=False).returncode
-        == 0
-    ):
+    if has("duckdb"):
         yield from list(WAYS)[2:]
     else:
         print("DuckDB: not measured; it is not installed")

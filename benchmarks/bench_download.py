@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import json
 import os
 import shutil
@@ -26,11 +25,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="koreai-bench-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
+
+from measuring import has, measured, peak_and_now
 
 from airflow_provider_koreai.emulator.content import GeneratedContent
 from airflow_provider_koreai.emulator.process import EmulatorProcess
@@ -55,23 +56,6 @@ http {{
 # What runs in a child process of its own, so that its memory is its own. Each prints one JSON document.
 
 
-def peak_and_now() -> tuple[float, float]:
-    """The highest and the present resident memory of this process, in MiB."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return tuple(int(lines[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS"))  # type: ignore[return-value]
-
-
-def measured(action: Callable[[], Any]) -> dict[str, float]:
-    """Time an action, and its memory above that of the process before it."""
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    idle = peak_and_now()[1]
-    began = time.perf_counter()
-    action()
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "memory": peak_and_now()[0] - idle, "idle": idle}
-
-
 def child_ours(link: str, target: str) -> dict[str, float]:
     """This provider, with all its checks."""
     import requests  # noqa: F401 - what a task that has asked for the status has imported
@@ -89,20 +73,16 @@ def child_ours(link: str, target: str) -> dict[str, float]:
         from airflow_provider_koreai.paths import file_system
 
         file_system(target, conn_id)[0].exists("bench/nothing")  # loads the client, which is large itself
-    found: list[Any] = []
-    result = measured(
-        lambda: found.append(
-            download_export(
-                get_export=lambda: export,
-                watch=ExportWatch(BOT, ExportIdentity()),
-                settings=settings,
-                path=target,
-                storage_conn_id=conn_id,
-            )
+    found, figures = measured(
+        lambda: download_export(
+            get_export=lambda: export,
+            watch=ExportWatch(BOT, ExportIdentity()),
+            settings=settings,
+            path=target,
+            storage_conn_id=conn_id,
         )
     )
-    result["client"] = result["idle"] - bare
-    return {**result, "rows": found[0].rows}
+    return {**figures, "client": figures["idle"] - bare, "rows": found.rows}
 
 
 def child_naive(link: str, target: str) -> dict[str, float]:
@@ -112,7 +92,7 @@ def child_naive(link: str, target: str) -> dict[str, float]:
     def download() -> None:
         Path(target).write_bytes(requests.get(link, timeout=60).content)
 
-    return measured(download)
+    return measured(download)[1]
 
 
 def child_http_operator(link: str, target: str) -> dict[str, float]:
@@ -132,7 +112,7 @@ def child_http_operator(link: str, target: str) -> dict[str, float]:
         log_response=False,
         response_filter=lambda response: Path(target).write_bytes(response.content),
     )
-    return measured(lambda: operator.execute({}))
+    return measured(lambda: operator.execute({}))[1]
 
 
 CHILDREN = {"ours": child_ours, "naive": child_naive, "http_operator": child_http_operator}
@@ -220,16 +200,6 @@ def link_from(emulator: EmulatorProcess, media_url: str) -> str:
 
 
 # The measurements.
-
-
-def has(module: str) -> bool:
-    """Whether a module can be imported."""
-    return (
-        subprocess.run(
-            [sys.executable, "-c", f"import {module}"], capture_output=True, check=False
-        ).returncode
-        == 0
-    )
 
 
 def compare_times(link: str, folder: Path, size: int, rounds: int) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import gc
 import json
 import os
 import sqlite3
@@ -29,6 +28,8 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
+from measuring import measured
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -36,12 +37,6 @@ if TYPE_CHECKING:
 
 TABLE = "utterances"
 MiB = 1 << 20
-
-
-def memory() -> dict[str, float]:
-    """Peak and present resident memory of this process, in MiB."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {name: int(lines[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS")}
 
 
 def load(path: str, conn_id: str, bot_id: str) -> int:
@@ -58,13 +53,8 @@ def child(path: str, conn_id: str) -> None:
     """Load the file in this process, and print what that took."""
     small = Path(path).with_suffix(".small.csv")
     load(str(small), conn_id, "st-small")  # imports what it needs
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-    idle = memory()["VmRSS"]
-    began = time.perf_counter()
-    rows = load(path, conn_id, "st-bench")
-    seconds = time.perf_counter() - began
-    print(json.dumps({"rows": rows, "seconds": seconds, "memory": memory()["VmHWM"] - idle}))
+    rows, figures = measured(lambda: load(path, conn_id, "st-bench"))
+    print(json.dumps({"rows": rows, **figures}))
 
 
 def ours(path: Path, conn_id: str, connection: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ all processor cores that pyarrow wants. The ways take turns, each in a process o
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import os
@@ -17,13 +16,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="koreai-bench-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
+
+from measuring import measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,24 +69,13 @@ def arrow(path: str, target: str) -> int:
 WAYS: dict[str, Callable[[str, str], int]] = {"this provider": ours, "pyarrow": arrow}
 
 
-def memory() -> dict[str, float]:
-    """Peak and present resident memory of this process, in MiB."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {name: int(lines[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS")}
-
-
 def child(way: str, path: str) -> None:
     """Convert the file in one way in this process, and print what that took."""
     target = f"{path}.parquet"
     WAYS[way](str(Path(path).with_suffix(".small.csv")), target)  # imports what it needs
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-    idle = memory()["VmRSS"]
-    began = time.perf_counter()
-    rows = WAYS[way](path, target)
-    seconds = time.perf_counter() - began
+    rows, figures = measured(lambda: WAYS[way](path, target))
     size = Path(target).stat().st_size
-    print(json.dumps({"rows": rows, "seconds": seconds, "size": size, "memory": memory()["VmHWM"] - idle}))
+    print(json.dumps({"rows": rows, "size": size, **figures}))
 
 
 def measure(path: Path, rounds: int) -> None:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gc
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="koreai-bench-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
+
+from measuring import has, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,30 +80,13 @@ WAYS: dict[str, dict[str, Callable[[str], int]]] = {
 }
 
 
-def memory() -> dict[str, float]:
-    """Peak and present resident memory of this process, in MiB."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {name: int(lines[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS")}
-
-
 def child(file_type: str, way: str, path: str) -> None:
     """Read the file in one way, and print what that took."""
     read = WAYS[file_type][way]
     small = Path(path).with_suffix(f".small.{file_type}")
     read(str(small))  # imports what it needs
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-    idle = memory()["VmRSS"]
-    began = time.perf_counter()
-    rows = read(path)
-    seconds = time.perf_counter() - began
-    print(json.dumps({"rows": rows, "seconds": seconds, "memory": memory()["VmHWM"] - idle}))
-
-
-def has(module: str) -> bool:
-    """Whether a module can be imported."""
-    done = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, check=False)
-    return done.returncode == 0
+    rows, figures = measured(lambda: read(path))
+    print(json.dumps({"rows": rows, **figures}))
 
 
 def measure(file_type: str, path: Path, rounds: int) -> None:
