@@ -6,13 +6,14 @@ The file of a load is a pipe here, so that the load stands still where the test 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -21,10 +22,10 @@ from airflow_provider_koreai.exceptions import KoreAIDatabaseError
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
 from tests.e2e.deployment import free_ports, wait_until
 
-from .running import run_task
+from .running import prepare_thread, run_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -46,7 +47,7 @@ class Loading:
     def __init__(self, warehouse: Warehouse, pipe: Path, pool: ThreadPoolExecutor, **more: Any) -> None:
         os.mkfifo(pipe)
         self.future: Future[Any] = pool.submit(load, warehouse, pipe, batch_size=10, **more)
-        self._file = pipe.open("wb", buffering=0)
+        self._file = open_pipe(pipe, has_ended=self.future.done)
         self._file.write(HEADER + b"A,first half,c,en\n" * 5000)
 
     def finish(self) -> Any:
@@ -56,9 +57,25 @@ class Loading:
         return self.future.result(60)
 
 
+def open_pipe(pipe: Path, has_ended: Callable[[], object]) -> BinaryIO:
+    """Open a pipe for writing when its reader has come. A plain open() would wait for ever for one that has failed."""
+
+    def opened() -> int | None:
+        with contextlib.suppress(OSError):  # nobody reads yet
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        return None
+
+    def alive() -> None:
+        assert not has_ended(), "the load ended before it had opened its file"
+
+    descriptor = wait_until("the load opens its file", opened, 30, every=0.01, alive=alive)
+    os.set_blocking(descriptor, True)
+    return open(descriptor, "wb", buffering=0)
+
+
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(initializer=prepare_thread) as pool:
         yield pool
 
 
@@ -210,7 +227,7 @@ def test_a_task_that_is_killed_midway_keeps_the_earlier_snapshot(sqlite, tmp_pat
     os.mkfifo(pipe)
     with (
         subprocess.Popen([sys.executable, "-c", TASK, str(pipe), sqlite.table]) as task,
-        pipe.open("wb", buffering=0) as file,
+        open_pipe(pipe, has_ended=lambda: task.poll() is not None) as file,
     ):
         # More than the pipe and the task's buffers hold: when all is written, the task has inserted some.
         file.write(HEADER + b"A,first half,c,en\n" * 50_000)
