@@ -52,7 +52,8 @@ class KoreAILoadUtterancesOperator(BaseOperator):
     :param create_table: make the table, with an index, where there is none. Default True.
     :param add_columns: add columns that the table lacks, and log that. Default False: fail, and say which.
     :param on_unstorable: what to do about a NUL character, or half of a surrogate pair, which databases do not take:
-        ``fail`` (the default), or ``replace`` it with U+FFFD.
+        ``fail`` (the default), or ``replace`` it with U+FFFD. Python 3.10 reads no CSV file with a NUL: there it fails
+        always.
     :param batch_size: utterances that are held in memory and written at once. Default 200: more are slower, as they
         leave the processor's cache and give Python's garbage collector work.
     :param lock_timeout: seconds to wait for other tasks that write to the same. Default 600.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -325,6 +326,12 @@ def test_a_schema_that_is_not_there_is_told(warehouse, tmp_path):
 
 
 HEADER = b"taskName,sentence,type,language\n"
+# Python 3.10's csv module reads none.
+NUL_IN_CSV = (
+    "Row 51 of the file .* holds a NUL character"
+    if sys.version_info >= (3, 11)
+    else r"The CSV file is broken: line 5\d: line contains NUL"
+)
 GOOD = b"A,one,c,en\n" * 50
 
 
@@ -335,7 +342,7 @@ GOOD = b"A,one,c,en\n" * 50
         (b"<html>no export</html>\n", "line 1 is no header"),
         (HEADER + GOOD + b"A,two,c\n" + GOOD, "line 52: 3 columns; the header has 4"),
         (HEADER + GOOD + b"A,\xff,c,en\n" + GOOD, "not UTF-8"),
-        (HEADER + GOOD + b'A,"two\x00",c,en\n', "Row 51 of the file .* holds a NUL character"),
+        (HEADER + GOOD + b'A,"two\x00",c,en\n', NUL_IN_CSV),
         (gzip.compress(HEADER + GOOD * 99)[:-20], "compressed file is damaged"),
         (b'[{"sentence":"a"},{"taskName":"b"}]', "element 2: 'sentence' is missing"),
         (b'[{"sentence":"a"},{"sentence":"\\ud83d"}]', "Row 2 of the file .* half a surrogate pair"),
