@@ -692,6 +692,10 @@ class Run:
         keys = [entry["key"] for entry in self._api.get(path, params=query)["xcom_entries"]]
         return {key: self._api.get(f"{path}/{key}", params=query)["value"] for key in keys}
 
+    def told(self, task_id: str) -> dict[str, Any]:
+        """The XComs of a task for later tasks: all but the addresses of the buttons in Airflow's UI."""
+        return {key: value for key, value in self.xcoms(task_id).items() if not key.endswith("_url")}
+
     def log(self, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """A try's log as the UI shows it, errors included."""
         path = f"{self._path}/taskInstances/{task_id}/logs/{try_number}"

@@ -103,7 +103,7 @@ def test_retry_waits_for_the_export_of_a_try_that_was_killed(
 
     assert run.wait_for_task("export")["state"] == "success"
     assert len(run.koreai.calls(run.bot, "start")) == 1
-    assert run.xcoms("export") == {
+    assert run.told("export") == {
         "return_value": first["_id"],
         "requested_time": first["requestedTime"],
         "file_type": "csv",

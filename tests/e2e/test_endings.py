@@ -73,7 +73,7 @@ def test_one_task_form_waits_in_the_triggerer(run: Launched) -> None:
     assert run.wait_for_task("export")["state"] == "success"
     assert run.has_deferred("export")
     latest = run.koreai.status(run.bot)
-    assert run.xcoms("export") == {
+    assert run.told("export") == {
         "return_value": latest["_id"],
         "requested_time": latest["requestedTime"],
         "file_type": "csv",

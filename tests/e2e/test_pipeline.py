@@ -86,24 +86,19 @@ def test_example_starts_one_export(example: Example) -> None:
 
 
 def test_xcoms_of_the_example_are_the_contract(example: Example) -> None:
-    def contract(task_id: str) -> dict[str, Any]:
-        """The XComs without the addresses of the links in Airflow's UI."""
-        xcoms = example.run.xcoms(task_id)
-        return {key: value for key, value in xcoms.items() if not key.startswith("koreai_")}
-
     latest = example.run.koreai.status(example.run.bot)
     path = the_file(example.folder)
     content = path.read_bytes()
     export = {"request_id": latest["_id"], "requested_time": latest["requestedTime"], "file_type": "csv"}
-    assert contract("export") == {
+    assert example.run.told("export") == {
         "return_value": latest["_id"],
         "requested_time": latest["requestedTime"],
         "file_type": "csv",
     }
-    assert contract("wait") == {"return_value": export}
+    assert example.run.told("wait") == {"return_value": export}
     with path.open(encoding="utf-8", newline="") as file:
         rows = len(list(csv.DictReader(file)))
-    assert contract("fetch") == {
+    assert example.run.told("fetch") == {
         "return_value": {
             **export,
             "path": str(path),
