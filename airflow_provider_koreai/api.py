@@ -342,10 +342,11 @@ def vendor_message(body: bytes) -> str:
 
 def scrub(text: str) -> str:
     """
-    Cut the query off every URL in a text that somebody else wrote: it may be a download link's signature.
+    Cut tokens, and the query of every URL, which may be a download link's signature, out of somebody else's text.
 
-    :param text: any text.
+    :param text: any text; where it was cut off within a token, what is left of that goes too.
     """
+    text = re.sub(r"eyJ[\w-]{12,}(?:\.[\w-]*)*", "<token>", text)
     return re.sub(r"\?[^\s\"'<>=]*=[^\s\"'<>]*", "?...", text)
 
 

@@ -282,12 +282,17 @@ class ObjectDestination:
     :param url: its URL.
     :param storage_conn_id: the connection, None where the URL or the environment names it.
     :param overwrite: whether an existing object may be replaced.
+    :raises KoreAIConfigurationError: nothing serves such a URL.
+    :raises KoreAIDownloadError: what serves it could not be set up, such as for want of credentials.
     """
 
     def __init__(self, url: str, *, storage_conn_id: str | None, overwrite: bool) -> None:
         self.url = url
         self.overwrite = overwrite
-        self.fs, self.key = file_system(url, storage_conn_id)
+        self.fs, self.key = self.attempt(
+            f"setting up its storage (storage_conn_id={storage_conn_id!r})",
+            lambda: file_system(url, storage_conn_id),
+        )
 
     def refuse_if_taken(self) -> None:
         """Refuse early, see :meth:`Destination.refuse_if_taken`."""
@@ -329,6 +334,8 @@ class ObjectDestination:
         """
         try:
             return action()
+        except KoreAIConfigurationError:
+            raise
         except Exception as error:  # noqa: BLE001 - each store's library has errors of its own
             problem = f"{type(error).__name__}: {scrub(str(error))[:300]}"
         # Outside the handler: a store's error may carry signed URLs of its own along.

@@ -125,6 +125,7 @@ def file_system(url: str, storage_conn_id: str | None) -> tuple[Any, str]:
     :param storage_conn_id: the connection, None where the URL or the environment names it.
     :return: an fsspec file system, and the object's path in it.
     :raises KoreAIConfigurationError: nothing serves such a URL, or it names a bucket only.
+    :raises Exception: the store's own library could not set it up, such as for want of credentials.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 

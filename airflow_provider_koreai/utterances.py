@@ -14,9 +14,10 @@ import io
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
+from airflow_provider_koreai.api import scrub
 from airflow_provider_koreai.compression import MAGIC, Unpacked
 from airflow_provider_koreai.content import REQUIRED_COLUMNS
-from airflow_provider_koreai.exceptions import KoreAIFileError
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.exports import file_type_argument
 from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
 from airflow_provider_koreai.paths import PathArgument, file_system, local_path
@@ -113,8 +114,14 @@ def _open(path: str, storage_conn_id: str | None) -> BinaryIO:
     local = local_path(path)
     if local is not None:
         return cast("BinaryIO", open(local, "rb", buffering=0))
-    served, key = file_system(path, storage_conn_id)
-    return cast("BinaryIO", served.open(key, "rb", block_size=4 << 20, cache_type="readahead"))
+    try:
+        served, key = file_system(path, storage_conn_id)
+        return cast("BinaryIO", served.open(key, "rb", block_size=4 << 20, cache_type="readahead"))
+    except (KoreAIConfigurationError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - each store's library has errors of its own
+        problem = f"{type(error).__name__}: {scrub(str(error))[:300]}"
+    raise OSError(f"{path!r:.200} cannot be opened (storage_conn_id={storage_conn_id!r}): {problem}.")
 
 
 def _decompressed(stored: io.BufferedReader) -> io.BufferedReader:

@@ -151,7 +151,7 @@ def banner(state: State, base_url: str, *, secret_is_demo: bool) -> str:
         extra["jwe_public_key"] = config.jwe_key.public_jwk
     password = config.client_secret if secret_is_demo else "<the client secret>"
     if config.algorithm.startswith("RS"):
-        password = "<the private key in PEM>"  # noqa: S105
+        password = "<the private key in PEM>"  # noqa: S105 (a placeholder)
     connection = {
         "conn_type": "koreai",
         "host": base_url,

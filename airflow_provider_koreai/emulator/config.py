@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 DEMO_CLIENT_ID = "cs-emulator"
 #: Not a secret: every emulator accepts it unless it is told another one.
-DEMO_CLIENT_SECRET = "emulator-demo-secret-not-for-production-01234567"  # noqa: S105
+DEMO_CLIENT_SECRET = "emulator-demo-secret-not-for-production-01234567"  # noqa: S105 (says what it is)
 SECRET_VARIABLE = "KOREAI_EMULATOR_CLIENT_SECRET"  # noqa: S105 (the name of a variable)
 ALGORITHMS = ("HS256", "HS512", "RS256", "RS512")
 DEMO_BOT = "st-demo-travel"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
+import jwt
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import given
@@ -498,6 +500,34 @@ class TestNoLinkIsRepeated:
     def test_in_a_status_log(self, text):
         export = read({**START_DOCUMENT, "statusLogs": [text, {"deep": [text]}]})
         assert "SIGNATURE" not in repr(export.status_logs)
+
+
+# A token as the services that check it may repeat it.
+TOKEN = jwt.encode({"appId": "cs-1"}, "a-secret-of-thirty-two-characters", "HS256")
+ECHOES = {
+    "plain": f"invalid token {TOKEN}.",
+    "in a header": f"auth:{TOKEN};",
+    "after an escaped line end": f"headers:\\n{TOKEN}\\n",
+    "encrypted, in five parts": f"bad envelope {TOKEN}.AAAA.{'SECRET' * 4}",
+    "cut off": f"invalid token {TOKEN[:50]}",
+}
+
+
+@pytest.mark.parametrize("text", ECHOES.values(), ids=ECHOES)
+class TestNoTokenIsRepeated:
+    def test_by_scrub(self, text):
+        assert not re.search("eyJ|SECRET|" + TOKEN.rpartition(".")[2], scrub(text))
+
+    @pytest.mark.parametrize("status", [400, 401, 429, 500])
+    def test_in_a_vendor_message(self, text, status):
+        assert "eyJ" not in str(error_of(refusal(status, text)))
+
+    @pytest.mark.parametrize("status", [200, 401, 404, 500])
+    def test_of_a_page_in_the_apis_place(self, text, status):
+        assert "eyJ" not in str(error_of(ok(f"<html>{text}".encode(), status=status)))
+
+    def test_in_a_status_log(self, text):
+        assert "eyJ" not in repr(read({**START_DOCUMENT, "statusLogs": [{"msg": text}]}).status_logs)
 
 
 class TestScrub:

@@ -222,6 +222,23 @@ def test_a_bucket_without_an_object_name_is_refused(bot: Bot, bucket: Bucket) ->
         bot.download(f"s3://{bucket.name}", storage_conn_id="moto")
 
 
+@pytest.fixture
+def without_profile(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection that names a profile which the machine does not have."""
+    monkeypatch.setenv("AIRFLOW_CONN_NO_PROFILE", '{"conn_type": "aws", "extra": {"profile_name": "absent"}}')
+    return "no_profile"
+
+
+def test_a_storage_that_cannot_be_set_up_is_named_by_a_download(bot: Bot, without_profile: str) -> None:
+    with pytest.raises(KoreAIDownloadError, match=r"s3://lake/u\.csv: .*'no_profile'.*profile \(absent\)"):
+        bot.download("s3://lake/u.csv", storage_conn_id=without_profile)
+
+
+def test_a_storage_that_cannot_be_set_up_is_named_when_utterances_are_read(without_profile: str) -> None:
+    with pytest.raises(OSError, match=r"s3://lake/u\.csv.*'no_profile'.*profile \(absent\)"):
+        next(read_utterances("s3://lake/u.csv", storage_conn_id=without_profile))
+
+
 def test_utterances_are_read_from_s3(bot: Bot, bucket: Bucket) -> None:
     bot.download(bucket.path, storage_conn_id="moto")
     utterances = list(read_utterances(bucket.path, storage_conn_id="moto"))
