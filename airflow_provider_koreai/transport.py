@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from airflow_provider_koreai import __version__
 from airflow_provider_koreai.api import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError, KoreAIServerError
+from airflow_provider_koreai.header_timeout import mount as mount_header_timeout
 
 if TYPE_CHECKING:
     import requests
@@ -49,6 +50,7 @@ def new_session() -> requests.Session:
     import requests
 
     session = requests.Session()
+    mount_header_timeout(session)
     # Otherwise requests looks into ~/.netrc and sends what it finds there for the host.
     session.auth = _unchanged
     return session

@@ -55,7 +55,10 @@ KINDS: dict[str, Kind] = {
     "stall": Kind(
         {"at": _PLACE, "seconds": checks.SECONDS, "then": checks.one_of("continue", "close")}, ("seconds",)
     ),
-    "drip": Kind({"bytes_per_second": checks.more_than_zero()}, ("bytes_per_second",)),
+    "drip": Kind(
+        {"bytes_per_second": checks.more_than_zero(), "of": checks.one_of("body", "headers")},
+        ("bytes_per_second",),
+    ),
     "lie_length": Kind({"delta": checks.INTEGER}, ("delta",)),
     "changed": Kind({"content_b64": checks.BASE64}, calls=("download",)),
     "redirect": Kind({"location": checks.HEADER_VALUE, "status": checks.STATUS}, ("location",)),

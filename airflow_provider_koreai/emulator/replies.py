@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_koreai.emulator.wire import ClientGoneError, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from starlette.types import Receive, Scope, Send
 
@@ -227,10 +227,17 @@ class ReplyResponse:
                 return await stop()
             head, place = head[len(head) // 2 :], length
         self._sent(reply.status, 0)
+        if params.get("of") == "headers":
+            async for _ in _drip(wire, head, params["bytes_per_second"]):
+                pass
+            await self._write_body(wire, reply.body())
+            return await stop()
         await wire.write(head)
 
         if fault.kind == "drip":
-            await self._drip(wire, params["bytes_per_second"])
+            for piece in reply.body():
+                async for sent in _drip(wire, piece, params["bytes_per_second"]):
+                    self._sent(reply.status, sent)
         elif fault.kind == "lie_length":
             await self._write_body(wire, reply.body())
         else:
@@ -259,15 +266,6 @@ class ReplyResponse:
                     return piece[len(part) :]
         return b""
 
-    async def _drip(self, wire: Wire, bytes_per_second: float) -> None:
-        step = max(1, int(bytes_per_second / _DRIPS_PER_SECOND))
-        for piece in self._reply.body():
-            for at in range(0, len(piece), step):
-                part = piece[at : at + step]
-                await wire.write(part)
-                self._sent(self._reply.status, len(part))
-                await wire.wait(len(part) / bytes_per_second)
-
     def _head(self, delta: int) -> bytes:
         reply = self._reply
         phrase = HTTPStatus(reply.status).phrase if reply.status in HTTPStatus._value2member_map_ else ""
@@ -280,3 +278,13 @@ class ReplyResponse:
             headers["connection"] = "close"
         lines = [f"HTTP/1.1 {reply.status} {phrase}", *(f"{key}: {value}" for key, value in headers.items())]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+async def _drip(wire: Wire, data: bytes, bytes_per_second: float) -> AsyncIterator[int]:
+    """Send slowly; say of each drop how many bytes it was."""
+    step = max(1, int(bytes_per_second / _DRIPS_PER_SECOND))
+    for at in range(0, len(data), step):
+        part = data[at : at + step]
+        await wire.write(part)
+        yield len(part)
+        await wire.wait(len(part) / bytes_per_second)

@@ -59,11 +59,10 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         it. ``timeout`` then counts from the handing over. Default False.
     :param end_from_trigger: let the triggerer end the task when the export is done, without a worker. Default False.
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
-    :param poke_interval: seconds between two status calls; in deferrable mode the longest pause, and the pace follows
-        the export's progress. Default 60.
 
-    All else is ``BaseSensorOperator``'s. Returns ``{"request_id", "requested_time", "file_type"}`` of the export that
-    it waited for.
+    All else is ``BaseSensorOperator``'s. Its ``poke_interval``, 60 by default, is the seconds between two status calls;
+    in deferrable mode the longest pause, and the pace follows the export's progress. Returns ``{"request_id",
+    "requested_time", "file_type"}`` of the export that it waited for.
     """
 
     template_fields: Sequence[str] = (

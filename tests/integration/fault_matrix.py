@@ -21,8 +21,6 @@ from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
-
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
@@ -42,9 +40,9 @@ if TYPE_CHECKING:
 
     from .certificates import Certificate
 
-if AIRFLOW_V_3_0_PLUS:
-    from airflow.sdk.exceptions import AirflowRescheduleException
-else:
+try:
+    from airflow.sdk.exceptions import AirflowRescheduleException  # from Airflow 3.2 on
+except ImportError:
     from airflow.exceptions import AirflowRescheduleException
 
 DOMAIN = "koreai.localhost"
@@ -164,6 +162,7 @@ FAULTS = {
     "JSON that is cut": Fault(kind="truncated_json"),
     "JSON of another shape": Fault(kind="json_shape", params={"value": {"errors": []}}),
     "huge body": Fault(kind="huge", params={"size": 64 << 20}),
+    "headers drip": Fault(kind="drip", params={"bytes_per_second": 10, "of": "headers"}, takes=TIMEOUT),
     "slow drip": Fault(kind="drip", params={"bytes_per_second": 100}, takes=2 * TIMEOUT),
 }
 MODES = {
@@ -328,7 +327,7 @@ class Matrix:
                 control.add_fault(run.bot, "start", "drip", bytes_per_second=1e9)
         else:
             params = dict(fault.params)
-            if fault.kind == "drip" and cell.part == "download":
+            if cell.fault == "slow drip" and cell.part == "download":
                 params["bytes_per_second"] = FILE_DRIP
             if fault.asks:
                 now = time.time()

@@ -108,6 +108,7 @@ TABLE = {
     "JSON that is cut":           (final(Request, "not a JSON object"),       retried(Request, "not a JSON object"),     WAITS_ON, final(Download, "not the JSON file")),
     "JSON of another shape":      (final(Request, "has no _id"),              retried(Request, "has no status"),         WAITS_ON, final(Download, "not the JSON file")),
     "huge body":                  (final(Request, "larger than"),             retried(Request, "larger than"),           WAITS_ON, final(Config, "max_bytes")),
+    "headers drip":               (retried(Server, "Timeout|too slowly"),     retried(Server, "Timeout|too slowly"),     WAITS_ON, retried(Download, "nothing arrived for 0.4 seconds")),
     # A file may come as slowly as it likes, as long as it comes.
     "slow drip":                  (retried(Server, "too slowly"),             retried(Server, "too slowly"),             WAITS_ON, BEARS_IT),
 }

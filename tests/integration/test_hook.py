@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -200,6 +201,19 @@ def test_an_answer_that_drips_is_given_up_in_bounded_time(monkeypatch, emulator,
     emulator.control.add_fault(BOT, "status", "drip", bytes_per_second=20, times=-1)
     with pytest.raises(KoreAIServerError, match="too slowly"):
         ask(hook, way)
+
+
+@both_clients
+def test_headers_that_drip_are_given_up_in_bounded_time(monkeypatch, emulator, way):
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", emulator.connection_json(timeout=0.4))
+    hook = KoreAIHook(max_tries=1)
+    hook.start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "drip", bytes_per_second=10, of="headers")
+    began = time.monotonic()
+    with pytest.raises(KoreAIServerError, match=r"Timeout|too slowly"):
+        ask(hook, way)
+    # All of them take 20 s.
+    assert time.monotonic() - began < 10
 
 
 @both_clients

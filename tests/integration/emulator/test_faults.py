@@ -270,6 +270,15 @@ def test_drip_is_slow(client):
     assert time.monotonic() - began > 0.8 * len(response.content) / 1000
 
 
+def test_drip_of_headers_is_slow_before_the_body(client):
+    order(client, "start", "drip", bytes_per_second=1000, of="headers")
+    began = time.monotonic()
+    response = client.start()
+    assert response.json()["status"] == "IN_PROGRESS"
+    assert response.elapsed.total_seconds() > 0.08
+    assert time.monotonic() - began < 5
+
+
 def test_lie_length_promises_more_than_it_sends(client, link):
     order(client, "download", "lie_length", delta=5)
     answer = client.raw(link)
