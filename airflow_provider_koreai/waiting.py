@@ -87,16 +87,8 @@ class Wait:
             return delay()
         left = self._deadline - self._clock()
         if left <= 0:
-            raise KoreAIExportTimeoutError(self._timeout_text())
+            raise KoreAIExportTimeoutError(timeout_text(self.watch, self._timeout, self._trouble))
         return min(delay(), left)
-
-    def _timeout_text(self) -> str:
-        within = f" within {self._timeout:g} seconds" if self._timeout is not None else " in time"
-        last = f" The last status call failed: {self._trouble}" if self._trouble is not None else ""
-        return (
-            f"The export of bot {self.watch.bot_id} {describe(self.watch.ours)} did not finish{within}; "
-            f"it may still finish.{last}"
-        )
 
     def run(self, ask: Callable[[], Export], sleep: Callable[[float], Any] = time.sleep) -> Export:
         """
@@ -139,6 +131,22 @@ class Wait:
                 if done is not None:
                     return done
             await sleep(delay)
+
+
+def timeout_text(watch: ExportWatch, timeout: float | None, trouble: KoreAIError | None) -> str:
+    """
+    Say that an export did not finish in time.
+
+    :param watch: the wait's watch.
+    :param timeout: the seconds that it had; None: they are not known.
+    :param trouble: the error of the last status call, None where that was answered.
+    """
+    within = f" within {timeout:g} seconds" if timeout is not None else " in time"
+    last = f" The last status call failed: {trouble}" if trouble is not None else ""
+    return (
+        f"The export of bot {watch.bot_id} {describe(watch.ours)} did not finish{within}; "
+        f"it may still finish.{last}"
+    )
 
 
 def note_trouble(watch: ExportWatch, error: KoreAIError) -> None:

@@ -25,7 +25,7 @@ from airflow_provider_koreai.exceptions import (
 )
 from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
 from airflow_provider_koreai.links.koreai import KoreAIBotLink, store_bot_link
-from airflow_provider_koreai.waiting import note_trouble
+from airflow_provider_koreai.waiting import note_trouble, timeout_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,6 +100,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         self.koreai_conn_id = koreai_conn_id
         self.end_from_trigger = end_from_trigger
         self._not_before = 0.0
+        self._trouble: KoreAIError | None = None
         if start_from_trigger:
             if not deferrable:
                 raise KoreAIConfigurationError(
@@ -123,11 +124,17 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         """
         # One try, one watch: what an earlier try of the same process saw does not count.
         self.__dict__.pop("_watch", None)
+        self._trouble = None
         store_bot_link(context, self)
         if self.deferrable:
             # The trigger checks the arguments, so that soft_fail and never_fail mean the same in every mode.
             self.defer(**deferral(float(self.timeout), self.execution_timeout, **self._trigger_kwargs()))
-        return super().execute(context)
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout:
+            # Airflow's own text names neither the export nor what was wrong.
+            problem = timeout_text(self._watch, self.timeout, self._trouble)
+        raise AirflowSensorTimeout(problem)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
@@ -142,9 +149,11 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
             export = self.hook.get_export(self.bot_id, max_tries=1)
         except KoreAIError as error:
             note_trouble(self._watch, error)
+            self._trouble = error
             if isinstance(error, KoreAIRateLimitError) and error.retry_after:
                 self._not_before = time.monotonic() + error.retry_after
             return False
+        self._trouble = None
         try:
             done = self._watch.observe(export)
         except KoreAIError as error:

@@ -114,21 +114,13 @@ TABLE = {
 }
 # fmt: on
 COLUMNS = ("start", "ask", "wait", "download")
+TIMEOUT_TEXT = r"did not finish within 0\.3 seconds.*The last status call failed: "
 TIMEOUTS = {
-    "poke": (AirflowSensorTimeout, "Sensor has timed out"),
-    "reschedule": (AirflowSensorTimeout, "Sensor has timed out"),
-    "deferrable": (
-        AirflowSensorTimeout,
-        r"did not finish within 0\.3 seconds.*The last status call failed: ",
-    ),
-    "one task": (
-        KoreAIExportTimeoutError,
-        r"did not finish within 0\.3 seconds.*The last status call failed: ",
-    ),
-    "one task, deferrable": (
-        KoreAIExportTimeoutError,
-        r"did not finish within 0\.3 seconds.*The last status call failed: ",
-    ),
+    "poke": AirflowSensorTimeout,
+    "reschedule": AirflowSensorTimeout,
+    "deferrable": AirflowSensorTimeout,
+    "one task": KoreAIExportTimeoutError,
+    "one task, deferrable": KoreAIExportTimeoutError,
 }
 
 
@@ -204,7 +196,9 @@ def test_cell(results, cell):
         assert outcome.result["request_id"].startswith("ds-")
         assert outcome.start.items() <= outcome.result.items()
     else:
-        error, text = TIMEOUTS[cell.mode] if expected is WAITS_ON else (expected.error, expected.text)
+        error, text = (expected.error, expected.text)
+        if expected is WAITS_ON:
+            error, text = TIMEOUTS[cell.mode], TIMEOUT_TEXT
         assert isinstance(outcome.error, error), outcome.told
         assert re.search(text, str(outcome.error)), outcome.error
     if not expected.recovers:

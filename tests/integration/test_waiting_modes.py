@@ -193,18 +193,20 @@ def test_another_4xx_in_mid_wait_ends_it_at_once(mode, emulator):
 
 
 @sensor_modes
-def test_an_export_that_takes_too_long_is_a_sensor_timeout(mode, emulator):
+def test_an_export_that_takes_too_long_is_a_sensor_timeout_that_names_it(mode, emulator):
     emulator.control.configure_bot(BOT, seconds=3600)
     started = KoreAIHook().start_export(BOT)
-    with pytest.raises(AirflowSensorTimeout):
+    with pytest.raises(
+        AirflowSensorTimeout, match=rf"{BOT} .*{started.request_id}.* did not finish within 0\.3 s"
+    ):
         wait_for(mode, started, timeout=0.3)
 
 
 @sensor_modes
-def test_trouble_until_the_timeout_is_a_sensor_timeout(mode, emulator):
+def test_trouble_until_the_timeout_is_a_sensor_timeout_that_tells_of_it(mode, emulator):
     started = KoreAIHook().start_export(BOT)
     emulator.control.add_fault(BOT, "status", "http", status=503, times=-1)
-    with pytest.raises(AirflowSensorTimeout):
+    with pytest.raises(AirflowSensorTimeout, match=r"The last status call failed: .* answered 503"):
         wait_for(mode, started, timeout=0.3)
 
 
