@@ -7,14 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CONSTRAINTS := constraints/airflow-3.3.txt
 # Arguments for pytest: make test TESTS=tests/unit ARGS='-k polling'
-TESTS ?= tests/unit tests/integration
+TESTS ?= tests/unit tests/integration tests/docs
 ARGS ?=
 
 # Without bytecode every start of Airflow takes seconds longer.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format e2e compat lowest fuzz bench build constraints clean
+.PHONY: help setup demo test check format e2e compat lowest fuzz bench docs build wheel constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ setup: $(READY) ## create .venv with the package and all that development needs
 demo: $(READY) ## run the example DAG on a real Airflow and show what was exported
 	@$(BIN)/python scripts/demo.py
 
-test: $(READY) ## run the unit and integration tests
+test: $(READY) ## run the unit and integration tests, and those of the documentation
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 check: $(READY) ## lint, format, types
@@ -53,16 +53,24 @@ bench: $(READY) ## measure, and compare with what Airflow's own providers do
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) --group bench
 	@$(BIN)/python benchmarks/run.py $(BENCH)
 
+docs: $(READY) ## build the documentation into site/, warnings as errors
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) --group docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documentation is in site/index.html. With its search: $(BIN)/python -m http.server -d site"
+
 build: $(READY) ## build wheel and sdist into dist/ and check them
 	@rm -rf dist
 	$(BIN)/python -m build --installer uv
 	$(BIN)/twine check --strict dist/*
 
+wheel: build ## build, look into the wheel, and install it alone into a bare Airflow 2.11 and 3.3
+	@$(BIN)/python scripts/check_wheel.py
+
 constraints: $(READY) ## resolve the newest versions into constraints/
 	@$(BIN)/python scripts/update_constraints.py
 
 clean: ## remove everything that these targets made
-	rm -rf $(VENV) .venvs .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venvs .demo dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Redone only when the dependencies change.
