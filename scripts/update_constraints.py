@@ -2,7 +2,7 @@
 Resolve the newest releases that work together, for each Airflow version that is tested, into constraints/.
 
 A file holds for every Python that its Airflow version runs on, and names no package index. Run it with
-``make constraints``, then ``make test compat``.
+``make constraints``, then ``make test compat``. Arguments name the Airflow versions to resolve; default: all.
 """
 
 # ruff: noqa: S603 - it runs this project's own programs
@@ -10,21 +10,25 @@ A file holds for every Python that its Airflow version runs on, and names no pac
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from compat import ROOT, find_uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ROOT = Path(__file__).resolve().parents[1]
 # What an Airflow version does not say of itself, but does not work without.
 AIRFLOW_VERSIONS: dict[str, tuple[str, ...]] = {
     "2.11": (),
-    # Later FastAPIs refuse the requests of Airflow 3.0's own task client; later paths are no ObjectStoragePath.
-    "3.0": ("fastapi<0.117", "universal-pathlib<0.3"),
+    # Later FastAPIs refuse the requests of Airflow 3.0's own task client; later paths are no ObjectStoragePath. See
+    # compat.py for the provider.
+    "3.0": ("fastapi<0.117", "universal-pathlib<0.3", "apache-airflow-providers-fab"),
+    "3.1": (),
+    # With later FastAPIs its execution API does not start, as Airflow 3.3 says of itself; with later svcs it does not
+    # find its own services in `airflow dags test`.
+    "3.2": ("fastapi<0.137", "svcs<26"),
     "3.3": (),
 }
 # The lowest Python of pyproject.toml; the resolver covers it and all later ones.
@@ -34,12 +38,12 @@ PYTHON_CLAUSE = re.compile(r"python(?:_full)?_version (?:[<>=!]=?) '[^']+'")
 
 
 def main() -> None:
-    """Write all constraint files."""
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if uv is None:
-        sys.exit("uv is not installed; run this as: make constraints")
-    for version, more in AIRFLOW_VERSIONS.items():
-        lines = resolve(uv, (f"apache-airflow=={version}.*", *more))
+    """Write the constraint files."""
+    versions = sys.argv[1:] or list(AIRFLOW_VERSIONS)
+    if unknown := set(versions) - set(AIRFLOW_VERSIONS):
+        sys.exit(f"There is no {', '.join(sorted(unknown))}; there are {' '.join(AIRFLOW_VERSIONS)}")
+    for version in versions:
+        lines = resolve(find_uv(), (f"apache-airflow=={version}.*", *AIRFLOW_VERSIONS[version]))
         path = ROOT / "constraints" / f"airflow-{version}.txt"
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         print(f"{path.relative_to(ROOT)}: {len(lines)} lines")

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 from scenarios import Launched, Scenario
+
+from tests.integration.certificates import Authority
+from tests.integration.proxy import LoopbackProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 BOT = "st-demo-travel"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 60
+OPEN_BOT, OPEN_FILE = "Open in Kore.ai", "Exported file"
 SCREENSHOTS = os.environ.get("E2E_SCREENSHOTS")
 
 
@@ -96,6 +101,16 @@ class Browser:
             lambda driver: next((e.text for e in driver.find_elements("xpath", xpath) if e.text), "")
         )
         return text
+
+    def open_details(self, run: Launched, task_id: str) -> None:
+        """Go to the page of a task that is over, where its buttons are."""
+        self.open(f"dags/{run.dag_id}/runs/{quote(run.run_id)}/tasks/{task_id}/details")
+
+    def buttons(self) -> dict[str, str]:
+        """The buttons of the task that is open, and where they lead to; all of them come at once."""
+        links = "//*[normalize-space()='Extra Links']/following-sibling::*//a"
+        self.find(links)
+        return {e.text.strip(): e.get_attribute("href") for e in self._driver.find_elements("xpath", links)}
 
     def picture(self, name: str) -> None:
         """Take a screenshot."""
@@ -261,8 +276,65 @@ def example(deployment: Deployment, koreai: KoreAI, tmp_path_factory: pytest.Tem
 def test_each_task_has_a_button_that_opens_kore_ai(
     browser: Browser, example: Launched, emulator: EmulatorProcess, task_id: str
 ) -> None:
-    browser.open(f"dags/{example.dag_id}/runs/{quote(example.run_id)}/tasks/{task_id}/details")
-    button = browser.find("//a[normalize-space()='Open in Kore.ai']")
-    assert button.get_attribute("href") == f"{emulator.base_url}/?botId={example.bot}"
-    if task_id == "fetch":
-        browser.picture("operator-links.png")
+    browser.open_details(example, task_id)
+    assert browser.buttons() == {OPEN_BOT: f"{emulator.base_url}/?botId={example.bot}"}
+
+
+@pytest.fixture(scope="module")
+def amazon(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """
+    Plays Amazon S3 for the connection ``amazon``: with Amazon's host names, over TLS, behind a proxy.
+
+    Has the bucket ``lake``. Gives the file with the CA to trust.
+    """
+    moto_server = pytest.importorskip("moto.server", reason="needs moto[server]")
+    boto3 = pytest.importorskip("boto3")
+    botocore_config = pytest.importorskip("botocore.config")
+    serving = pytest.importorskip("werkzeug.serving")
+    authority = Authority(tmp_path_factory.mktemp("amazon"))
+    hosts = ("s3.amazonaws.com", "s3.us-east-1.amazonaws.com")
+    certificate = authority.sign(*hosts, *(f"*.{host}" for host in hosts))
+    server = serving.make_server(
+        "127.0.0.1",
+        0,
+        moto_server.DomainDispatcherApplication(moto_server.create_backend_app),
+        threaded=True,
+        ssl_context=(str(certificate.chain), str(certificate.key)),
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    proxy = LoopbackProxy(server.server_port)
+    try:
+        boto3.client(
+            "s3",
+            config=botocore_config.Config(proxies={"https": proxy.url}),
+            verify=str(authority.bundle),
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        ).create_bucket(Bucket="lake")
+        extra = {"region_name": "us-east-1", "service_config": {"s3": {"proxy-uri": proxy.url}}}
+        deployment.add_connection(
+            "amazon", {"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra}
+        )
+        yield authority.bundle
+    finally:
+        proxy.stop()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_file_in_amazon_s3_has_a_button_that_opens_it_in_its_console(
+    browser: Browser, deployment: Deployment, koreai: KoreAI, emulator: EmulatorProcess, amazon: Path
+) -> None:
+    conf = {"path": "s3://lake/koreai/utterances.csv", "ca_bundle": str(amazon)}
+    scenario = Scenario("koreai_to_s3", {"seconds": 0}, starts=True, conf=conf)
+    run = Launched.launch(scenario, deployment, koreai)
+    assert run.wait() == "success", run.log("fetch")
+    browser.open_details(run, "fetch")
+    assert browser.buttons() == {
+        OPEN_BOT: f"{emulator.base_url}/?botId={run.bot}",
+        OPEN_FILE: "https://console.aws.amazon.com/s3/object/lake?prefix=koreai%2Futterances.csv",
+    }
+    browser.picture("operator-links.png")

@@ -51,7 +51,7 @@ def warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if driver:
         from airflow.providers.postgres.hooks import postgres
 
-        if not postgres.USE_PSYCOPG3:
+        if not getattr(postgres, "USE_PSYCOPG3", False):
             pytest.skip("this Airflow's hook uses psycopg2 anyway")
         monkeypatch.setattr(postgres, "USE_PSYCOPG3", False)
     return found

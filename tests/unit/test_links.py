@@ -67,3 +67,9 @@ def test_an_object_in_amazons_s3_has_one(monkeypatch, endpoint, address):
     conn_id = f"links_{'elsewhere' if endpoint else 'amazon'}"
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
     assert file_url("s3://lake/koreai/a b#1.csv", conn_id) == address
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_an_object_of_an_endpoint_that_the_environment_names_has_none(monkeypatch, name):
+    monkeypatch.setenv(name, "http://127.0.0.1:9000")
+    assert file_url("s3://lake/koreai/a.csv") is None

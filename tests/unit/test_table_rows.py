@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gc
-
 import pytest
 
 from airflow_provider_koreai.exceptions import KoreAIFileError
@@ -22,7 +20,7 @@ def test_copy_text_remembers_a_bounded_number_of_texts() -> None:
     writer = CopyText([], [])
     for number in range(0, 30_000, 100):
         writer.write([ONE._replace(task_name=str(each)) for each in range(number, number + 100)])
-    (remembered,) = [each for each in gc.get_referents(writer.__dict__) if isinstance(each, dict)]
+    (remembered,) = [each for each in vars(writer).values() if isinstance(each, dict)]
     assert 0 < len(remembered) <= 10_000
 
 

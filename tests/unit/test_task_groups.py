@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,7 +105,7 @@ def test_partial_leaves_the_helper_as_it_is():
     assert koreai_export_utterances(bot_id="st-1", path="/other/").fetch.min_rows is None
 
 
-@pytest.mark.parametrize("path", ["/data/", "s3://lake/{{ ds }}/", "/data/{{ task.bot_id }}.csv"])
+@pytest.mark.parametrize("path", ["/data/", "s3://lake/{{ ds }}/", "/data/{{ ti.task.bot_id }}.csv"])
 def test_a_path_that_differs_from_bot_to_bot_is_accepted(path):
     koreai_export_utterances.partial(path=path).expand(bot_id=["st-1", "st-2"])
 
@@ -127,7 +128,7 @@ def test_what_is_missing_or_given_twice_is_refused(given):
 
 
 def test_the_bot_is_rendered_before_the_path_so_that_the_path_can_name_it():
-    made = koreai_export_utterances(bot_id="{{ params.bot }}", path="/data/{{ task.bot_id }}.csv")
+    made = koreai_export_utterances(bot_id="{{ params.bot }}", path="/data/{{ ti.task.bot_id }}.csv")
     made.fetch.request_id = made.fetch.requested_time = made.fetch.file_type = None
-    made.fetch.render_template_fields({"params": {"bot": "st-1"}, "task": made.fetch})
+    made.fetch.render_template_fields({"params": {"bot": "st-1"}, "ti": SimpleNamespace(task=made.fetch)})
     assert made.fetch.path == "/data/st-1.csv"
