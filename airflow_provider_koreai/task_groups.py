@@ -131,7 +131,7 @@ def koreai_export_utterances(
 
     :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
     :param path: a local path, or a URL that Airflow's ObjectStoragePath understands. Ending in ``/`` it is a folder, and
-        the file is named ``<bot_id>-<requested_time>.<csv|json>``. ``{{ task.bot_id }}`` in it is the bot; of a mapped
+        the file is named ``<bot_id>-<requested_time>.<csv|json>``. ``{{ ti.task.bot_id }}`` in it is the bot; of a mapped
         group, it must have one or the other. (templated)
     :param group_id: ID of the task group. Default ``koreai_export_utterances``.
     :param state: ``configured`` (in development, the default) or ``published``. (templated)
@@ -199,7 +199,7 @@ def _check_mapping(each: _Each, path: object) -> None:
     if isinstance(path, str) and not path.endswith("/") and "bot_id" not in path and "map_index" not in path:
         raise KoreAIConfigurationError(
             f"path={path!r:.200} is the same for every bot, so each would replace the file of the one before; end it "
-            "with / (a folder), or put {{ task.bot_id }} into it."
+            "with / (a folder), or put {{ ti.task.bot_id }} into it."
         )
     bot_ids = each.bot_ids
     if isinstance(bot_ids, (list, tuple)) and len(set(bot_ids)) < len(bot_ids):

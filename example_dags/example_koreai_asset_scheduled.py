@@ -43,7 +43,7 @@ with DAG(
 ):
     # When the file is there, the asset's event is told path, rows, sha256, requested_time, file_type and more.
     koreai_export_utterances(
-        bot_id=BOT, path="{{ params.folder }}/{{ task.bot_id }}/", deferrable=True, outlets=[UTTERANCES]
+        bot_id=BOT, path="{{ params.folder }}/{{ ti.task.bot_id }}/", deferrable=True, outlets=[UTTERANCES]
     )
 
 with DAG(

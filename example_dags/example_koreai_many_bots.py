@@ -52,7 +52,7 @@ with DAG(
 
     exported = koreai_export_utterances.partial(
         # A folder for each bot, and in it a file for each export: <bot_id>-<requested_time>.csv
-        path="{{ params.folder }}/{{ task.bot_id }}/",
+        path="{{ params.folder }}/{{ ti.task.bot_id }}/",
         # Waiting takes no worker slot.
         deferrable=True,
         # At most eight starts and eight downloads at once. To share a limit with other DAGs, make a pool instead
@@ -60,7 +60,8 @@ with DAG(
         max_active_tis_per_dagrun=8,
     ).expand(bot_id=bots())
 
-    @task
+    # A dict would be one XCom for each key, and Airflow 3.0 stores none with a slash in its key.
+    @task(multiple_outputs=False)
     def report(stored: list[dict]) -> dict[str, int]:
         """Say how many utterances each file has."""
         return {file["path"]: file["rows"] for file in stored}

@@ -78,7 +78,7 @@ with DAG(
         }
         wait = KoreAIExportStatusSensor(task_id="wait", bot_id=bot_id, deferrable=True, **which)
         fetch = KoreAIDownloadUtterancesOperator(
-            task_id="fetch", bot_id=bot_id, path="{{ params.folder }}/{{ task.bot_id }}/", **which
+            task_id="fetch", bot_id=bot_id, path="{{ params.folder }}/{{ ti.task.bot_id }}/", **which
         )
         # With what the table has of the bot before this run; the first run has nothing to compare with, and passes.
         compare = KoreAICompareUtterancesOperator(

@@ -8,6 +8,7 @@ address names the bot for whoever has to choose it there.
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 log = logging.getLogger(__name__)
+# Where the client for S3 looks for an endpoint, besides the connection.
+_S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 
 class _StoredLink(BaseOperatorLink):
@@ -110,7 +113,9 @@ def file_url(path: str, storage_conn_id: str | None = None) -> str | None:
     scheme, _, bucket = namespace.partition("://")
     if scheme == "gs":
         return f"https://console.cloud.google.com/storage/browser/_details/{quote(bucket)}/{quote(key)}"
-    if scheme != "s3" or getattr(file_system(path, storage_conn_id)[0], "endpoint_url", None):
+    if scheme != "s3" or any(map(os.environ.get, _S3_ENDPOINTS)):
+        return None
+    if getattr(file_system(path, storage_conn_id)[0], "endpoint_url", None):
         return None  # what speaks S3 at an endpoint of its own is not Amazon's
     return f"https://console.aws.amazon.com/s3/object/{quote(bucket)}?{urlencode({'prefix': key})}"
 
