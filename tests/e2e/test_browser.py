@@ -89,17 +89,21 @@ class Browser:
         field.clear()
         field.send_keys(value)
 
-    def text_of(self, xpath: str) -> str:
-        """Wait for an element that says something; it may be gone soon after."""
-        from selenium.common.exceptions import StaleElementReferenceException
-        from selenium.webdriver.support.ui import WebDriverWait
+    def listen(self, xpath: str) -> None:
+        """Note what an element says that is soon gone again, from now on; see :meth:`heard`."""
+        self._driver.execute_script(
+            """
+            const [xpath] = arguments;
+            new MutationObserver(() => {
+                window.heard ||= document.evaluate(xpath, document, null, XPathResult.STRING_TYPE).stringValue;
+            }).observe(document.body, {subtree: true, childList: true, characterData: true});
+            """,
+            xpath,
+        )
 
-        wait = WebDriverWait(
-            self._driver, PATIENCE, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
-        )
-        text: str = wait.until(
-            lambda driver: next((e.text for e in driver.find_elements("xpath", xpath) if e.text), "")
-        )
+    def heard(self) -> str:
+        """What the element said that :meth:`listen` was told of; waits for it."""
+        text: str = self._wait.until(lambda driver: driver.execute_script("return window.heard"))
         return text
 
     def open_details(self, run: Launched, task_id: str) -> None:
@@ -147,6 +151,8 @@ def browser(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 FORM = "//*[@role='dialog']"
+# It is shown for two seconds, and grows and shrinks in them.
+MESSAGE = "//*[@data-scope='toast' and @data-part='description']"
 
 
 @pytest.fixture
@@ -219,9 +225,13 @@ def message_of_test(
         browser.click(f"{FORM}//button[normalize-space()='Save']")
         browser.wait_until_gone(FORM)
         browser.open("connections")
-        browser.click(f"//tr[td[normalize-space()='{conn_id}']]//button[@aria-label='Test Connection']")
-        text = browser.text_of("//*[@data-scope='toast' and @data-part='root']")
-        if picture:
+        test = f"//tr[td[normalize-space()='{conn_id}']]//button[@aria-label='Test Connection']"
+        browser.find(test)
+        browser.listen(MESSAGE)
+        browser.click(test)
+        text = browser.heard()
+        if picture and SCREENSHOTS:
+            browser.find(MESSAGE)
             browser.picture("connection-test.png")
         return text
 
