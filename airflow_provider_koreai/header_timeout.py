@@ -104,4 +104,5 @@ class _InTime:
                 return response
         finally:
             timer.cancel()
+            timer.join()
         raise TimeoutError("timed out")

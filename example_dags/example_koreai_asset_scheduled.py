@@ -63,6 +63,6 @@ with DAG(
         from airflow_provider_koreai.utterances import read_utterances
 
         stored = inlet_events[UTTERANCES][-1].extra
-        return dict(Counter(utterance.language for utterance in read_utterances(stored["path"])))
+        return dict(Counter(one.language or "unknown" for one in read_utterances(stored["path"])))
 
     count_languages()
