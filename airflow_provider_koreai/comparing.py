@@ -12,7 +12,7 @@ import zlib
 from collections import Counter, defaultdict
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_koreai.comparison import (
@@ -29,6 +29,7 @@ from airflow_provider_koreai.comparison import (
 from airflow_provider_koreai.csv_lines import IrregularError, Names, csv_lines
 from airflow_provider_koreai.exceptions import KoreAIFileError
 from airflow_provider_koreai.partitions import COUNT, Partitions
+from airflow_provider_koreai.unstorable import is_storable, storable
 from airflow_provider_koreai.utterances import open_export, read_utterances
 
 if TYPE_CHECKING:
@@ -127,6 +128,9 @@ def batches_of(rows: Iterable[Iterable[str]]) -> Iterator[Batch]:
     """
     made = (Row(*each) for each in rows)
     while batch := list(islice(made, _BATCH)):
+        # As the table has it, or the Parquet file, whose texts cannot hold everything that JSON's can.
+        if not is_storable("".join(chain.from_iterable(batch))):
+            batch = [Row(*map(storable, row)) for row in batch]
         yield [encode(row) for row in batch], count_names(batch)
 
 

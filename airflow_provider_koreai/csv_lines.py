@@ -7,13 +7,13 @@ writes. They are checked, split and counted by the block; only rows with quotes 
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from itertools import zip_longest
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_koreai.comparison import Row, count_names, encode
 from airflow_provider_koreai.content import BYTE_ORDER_MARK, MAX_LINE
+from airflow_provider_koreai.utterances import CsvError, csv_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,8 @@ def csv_lines(stream: BinaryIO, *, names_too: bool) -> Iterator[tuple[list[bytes
     :raises IrregularError: read it in another way, from the start.
     """
     for plain_parts, quoted in _blocks(stream):
+        if any(b"\0" in part for part in (*plain_parts, *quoted)):  # compared as something else
+            raise IrregularError
         lines, plain = _plain_lines(b"".join(plain_parts))
         rows = _quoted_rows(quoted)
         tasks, languages = count_names(rows if names_too else ())
@@ -146,8 +148,8 @@ def _count_plain(text: bytes, tasks: Counter[str], languages: Counter[str]) -> N
 
 def _quoted_rows(texts: list[bytes]) -> list[Row]:
     try:
-        rows = list(csv.reader([text.decode() for text in texts], strict=True))
-    except (UnicodeDecodeError, csv.Error):
+        rows = list(csv_reader(text.decode() for text in texts))
+    except (UnicodeDecodeError, CsvError):
         rows = []
     if len(rows) != len(texts) or any(len(row) != 4 for row in rows):
         raise IrregularError

@@ -106,13 +106,16 @@ class Database:
             raw.close()
             self._raw = None
             return self._engine_of_hook()
-        # A connection's extra may choose cursors whose rows are no tuples.
+        # A connection's extra may choose cursors whose rows are no tuples, and it or the database an encoding.
         if driver == "psycopg":
             from psycopg.rows import tuple_row
 
             raw.row_factory = tuple_row
+            raw.execute("SET client_encoding TO 'UTF8'")
+            raw.commit()
         elif driver == "psycopg2":
             raw.cursor_factory = None
+            raw.set_client_encoding("UTF8")
         dialect = _DIALECTS[driver]
         return create_engine(f"{dialect}://", creator=lambda: raw, poolclass=StaticPool, future=True)
 
@@ -137,6 +140,10 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
             connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
         elif connection.dialect.name == "postgresql":
+            if not reading:
+                # With a stricter level, which a connection can choose, what waits for a lock would not see what
+                # the lock was held for.
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             connection.exec_driver_sql("SELECT set_config('lock_timeout', %s, true)", (str(milliseconds),))
 
     def _failure(self, error: Exception) -> KoreAIError | None:

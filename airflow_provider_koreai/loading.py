@@ -14,6 +14,7 @@ from sqlalchemy.exc import NoSuchTableError
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.exports import parse_time
+from airflow_provider_koreai.paths import PathArgument
 from airflow_provider_koreai.table_rows import Batches, CopyText, rows_of
 from airflow_provider_koreai.utterances import read_utterances
 from airflow_provider_koreai.warehouse import (
@@ -22,6 +23,7 @@ from airflow_provider_koreai.warehouse import (
     COLUMNS,
     add_statements,
     as_utc,
+    check_name,
     create_statements,
     lock_key,
     missing_columns,
@@ -124,6 +126,7 @@ class Loader:
         :raises AirflowSkipException: ``mode="latest"``, and the table has a newer snapshot of the bot.
         :raises OSError: the file cannot be read.
         """
+        path = PathArgument.of_file(path).text
         try:
             utterances = read_utterances(path, file_type, storage_conn_id)
             batches = Batches(utterances, self.batch_size, self.on_unstorable)
@@ -140,7 +143,7 @@ class Loader:
         first = next(passing, [])
         self._prepare()
         with self.database.transaction() as connection:
-            self.database.lock(connection, lock_key(self.table, snapshot.bot_id))
+            self.database.lock(connection, lock_key(self._identity(connection), snapshot.bot_id))
             replaced = self._delete(connection, snapshot)
             inserted = self._insert(connection, snapshot, chain([first] if first else [], passing))
             if self.min_rows is not None and batches.rows < self.min_rows:
@@ -171,14 +174,23 @@ class Loader:
             if not self._statements(connection):
                 return
         with self.database.transaction() as connection:
-            self.database.lock(connection, lock_key(self.table))
+            schema = self.table.schema or inspect(connection).default_schema_name
+            self.database.lock(connection, lock_key(schema, self.table.name))
             # Once more: another task may have done it meanwhile.
             for statement in self._statements(connection):
                 log.info("conn_id=%s: %s", self.database.conn_id, statement)
                 connection.exec_driver_sql(statement)
 
+    def _identity(self, connection: Connection) -> Any:
+        """What the table is known by, whether or not its name was given with its schema's."""
+        if connection.dialect.name != "postgresql":
+            return self.table.info["name"]
+        name = connection.dialect.identifier_preparer.format_table(self.table)
+        return connection.exec_driver_sql("SELECT %s::regclass::oid::bigint", (name,)).scalar_one()
+
     def _statements(self, connection: Connection) -> list[str]:
         table, dialect = self.table, connection.dialect
+        check_name(table, dialect)
         try:
             found = inspect(connection).get_columns(table.name, schema=table.schema)
         except NoSuchTableError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -18,6 +19,7 @@ from airflow_provider_koreai.csv_lines import IrregularError, csv_columns
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.exports import choice
 from airflow_provider_koreai.output import Output
+from airflow_provider_koreai.unstorable import encodable
 from airflow_provider_koreai.utterances import Utterance, open_export, read_utterances
 
 if TYPE_CHECKING:
@@ -103,6 +105,13 @@ def convert_utterances(
     ):
         for columns in _columns_of(path, file_type, storage_conn_id):
             writer.write(columns)
+    if writer.replaced:
+        log.warning(
+            "%s texts of %s hold half a surrogate pair, which UTF-8 does not have; %s has U+FFFD instead",
+            f"{writer.replaced:,}",
+            path,
+            output.argument.text,
+        )
     return ConvertResult(output.argument.text, output.size, writer.rows, output.sha256)
 
 
@@ -151,6 +160,8 @@ class ParquetWriter:
         from pyarrow import parquet
 
         self.rows = 0
+        #: Texts that held half a surrogate pair, which is U+FFFD now.
+        self.replaced = 0
         self._arrow = pyarrow
         self._row_group_size = row_group_size
         self._schema = pyarrow.schema(
@@ -197,10 +208,8 @@ class ParquetWriter:
         try:
             return self._arrow.array(values, self._arrow.string())
         except UnicodeEncodeError:
-            # JSON can express half a character; UTF-8 cannot.
-            whole = [
-                value.encode("utf-8", "replace") if isinstance(value, str) else value for value in values
-            ]
+            whole = [encodable(value) if isinstance(value, str) else value for value in values]
+            self.replaced += sum(map(operator.ne, values, whole))
             return self._arrow.array(whole, self._arrow.string())
 
     def _flush(self, *, to_the_end: bool = False) -> None:
@@ -228,26 +237,58 @@ def read_parquet(stream: BinaryIO) -> Iterator[Utterance]:
     problem = ""
     try:
         file = parquet.ParquetFile(stream)
-        names = file.schema_arrow.names
-        if missing := [name for name in COLUMNS[:4] if name not in names]:
+        schema = file.schema_arrow
+        there = [name for name in COLUMNS if name in schema.names]
+        if missing := [name for name in COLUMNS[:4] if name not in there]:
             problem = f"it has no column {', '.join(missing)}"
+        elif wrong := [name for name in there if not _holds_texts(schema.field(name).type)]:
+            problem = "; ".join(
+                f"column {name} is {schema.field(name).type} instead of string" for name in wrong
+            )
         else:
-            yield from _rows(file)
+            yield from _rows(file, there)
+    except _BrokenRowError as error:
+        problem = str(error)
     except (pyarrow.ArrowException, ValueError) as error:
         problem = f"{type(error).__name__}: {str(error)[:200]}"
     if problem:
         raise KoreAIFileError(f"The Parquet file is broken: {problem}.")
 
 
-def _rows(file: Any) -> Iterator[Utterance]:
-    names = [name for name in COLUMNS if name in file.schema_arrow.names]
+class _BrokenRowError(Exception):
+    pass
+
+
+def _holds_texts(kind: Any) -> bool:
+    types = arrow_library().types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _rows(file: Any, names: list[str]) -> Iterator[Utterance]:
+    number = 0
     for batch in file.iter_batches(batch_size=_BATCH, columns=names):
         columns = {name: batch.column(name).to_pylist() for name in names}
         nothing = [None] * batch.num_rows
         rows = zip(*(columns.get(name, nothing) for name in COLUMNS), strict=True)
         for task, sentence, kind, language, entities, extra in rows:
-            marked = tuple(json.loads(entities)) if entities else ()
-            yield Utterance(task, sentence, kind, language, marked, json.loads(extra) if extra else {})
+            number += 1
+            if sentence is None:
+                raise _BrokenRowError(f"row {number}: it has no sentence")
+            marked = tuple(_parsed(number, "entities", entities, list)) if entities else ()
+            further = _parsed(number, "extra", extra, dict) if extra else {}
+            yield Utterance(task, sentence, kind, language, marked, further)
+
+
+def _parsed(number: int, name: str, text: str, kind: type) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, kind):
+        raise _BrokenRowError(f"row {number}: {name} is no JSON {'array' if kind is list else 'object'}")
+    return value
 
 
 def arrow_library() -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.exceptions import KoreAIFileError
 from airflow_provider_koreai.row_hash import entities_text, hash_of
+from airflow_provider_koreai.unstorable import is_storable, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.utterances import Utterance
 
 ON_UNSTORABLE = ("fail", "replace")
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
 # More than any bot has; each count is a part of the XCom.
 _MOST_COUNTED = 100
 _OTHERS = "..."
@@ -48,12 +46,13 @@ class Batches:
         """Give the batches; what they hold is counted as it passes."""
         while batch := list(islice(self._utterances, self._size)):
             tasks, sentences, kinds, languages, _, _ = zip(*batch, strict=True)
-            self._languages.update(languages)
-            self._types.update(kinds)
             labels = {*tasks, *kinds, *languages}
             labels.discard(None)
-            if not _is_storable("".join([*sentences, *labels])):
+            if not is_storable("".join([*sentences, *labels])):
                 batch = [self._storable(each, self.rows + number) for number, each in enumerate(batch, 1)]
+                _, _, kinds, languages, _, _ = zip(*batch, strict=True)
+            self._languages.update(languages)
+            self._types.update(kinds)
             self.rows += len(batch)
             yield batch
 
@@ -68,26 +67,15 @@ class Batches:
         return _counts(self._types)
 
     def _storable(self, utterance: Utterance, row: int) -> Utterance:
-        if not any(text and _UNSTORABLE.search(text) for text in utterance[:4]):
+        if all(is_storable(text or "") for text in utterance[:4]):
             return utterance
         if not self._replace:
             raise KoreAIFileError(
                 f"Row {row:,} of the file (its header not counted) holds a NUL character or half a surrogate pair, "
                 "which databases do not take. Pass on_unstorable='replace' to store U+FFFD instead."
             )
-        task, sentence, kind, language = (
-            text and _UNSTORABLE.sub(_REPLACEMENT, text) for text in utterance[:4]
-        )
+        task, sentence, kind, language = (text and storable(text) for text in utterance[:4])
         return utterance._replace(task_name=task, sentence=sentence or "", type=kind, language=language)
-
-
-def _is_storable(text: str) -> bool:
-    # Many times as fast as the pattern, on the texts of a whole batch.
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
 
 
 def _counts(counter: Counter[str | None]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from sqlalchemy import func, inspect, select
 
 from airflow_provider_koreai.comparing import batches_of
 from airflow_provider_koreai.database import Database
-from airflow_provider_koreai.warehouse import as_utc
+from airflow_provider_koreai.warehouse import as_utc, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +86,7 @@ class BotSnapshots:
     def _ask(self, statement: Any) -> Any:
         """Give one value, None too where there is no such table."""
         with self.reading() as connection:
+            check_name(self.table, connection.dialect)
             if not inspect(connection).has_table(self.table.name, schema=self.table.schema):
                 return None
             return connection.execute(statement).scalar()

@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from airflow_provider_koreai.api import scrub
 from airflow_provider_koreai.compression import MAGIC, Unpacked
-from airflow_provider_koreai.content import REQUIRED_COLUMNS
+from airflow_provider_koreai.content import MAX_LINE, REQUIRED_COLUMNS
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.exports import file_type_argument
 from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
 from airflow_provider_koreai.paths import PathArgument, file_system, local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _CHUNK = 64 << 10
 # Without the argument handling of Utterance(), which costs as much as the rest of a row.
 _new = tuple.__new__
 _PARQUET = b"PAR1"
+CsvError = csv.Error
 
 
 class Utterance(NamedTuple):
@@ -136,9 +137,50 @@ def _looks_like_json(stream: io.BufferedReader) -> bool:
     return stream.peek(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{")
 
 
+def csv_reader(lines: Iterable[str]) -> Any:
+    """
+    Read CSV as strictly as a download checks it: a stray quote is an error, not a guess.
+
+    :param lines: with their ends.
+    :return: the standard library's reader.
+    """
+    # The library's own limit on a cell, 128 KiB, is one for the whole process: it is only ever raised.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE))
+    return csv.reader(lines, strict=True)
+
+
+class _CountingLines(io.BufferedIOBase):
+    """
+    Counts the lines of what is read, for whom the text is decoded in chunks of many.
+
+    :param stream: read from.
+    """
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+        self._before = self._until = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read1(self, size: int = -1, /) -> bytes:
+        data = self._stream.read1(size)
+        self._before, self._until = self._until, self._until + data.count(b"\n")
+        return data
+
+    def line_of(self, error: UnicodeDecodeError) -> int:
+        """
+        Say in which line bytes are that cannot be decoded.
+
+        :param error: of the chunk that was read last.
+        """
+        return self._before + error.object.count(b"\n", 0, error.start) + 1
+
+
 def _read_csv(stream: io.BufferedReader) -> Iterator[Utterance]:
-    # strict: a stray quote is an error, not a guess.
-    reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
+    counting = _CountingLines(stream)
+    text = io.TextIOWrapper(cast("BinaryIO", counting), encoding="utf-8-sig", newline="")
+    reader = csv_reader(text)
     problem = ""
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -146,8 +188,8 @@ def _read_csv(stream: io.BufferedReader) -> Iterator[Utterance]:
             problem = f"line 1 is no header with {' and '.join(REQUIRED_COLUMNS)}"
         else:
             yield from _rows(reader, header)
-    except UnicodeDecodeError:
-        problem = f"after line {reader.line_num}: it is not UTF-8"
+    except UnicodeDecodeError as error:
+        problem = f"line {counting.line_of(error)}: it is not UTF-8"
     except csv.Error as error:
         problem = f"line {reader.line_num}: {error}"
     if problem:

@@ -115,8 +115,14 @@ def create_statements(table: Table, dialect: Dialect) -> list[str]:
     :param table: from :func:`utterances_table`.
     :param dialect: the database's.
     """
-    elements: list[Any] = [CreateTable(table), *(CreateIndex(index) for index in table.indexes)]
-    texts = (str(element.compile(dialect=dialect)) for element in elements)
+    elements: list[Any] = [CreateTable(table)]
+    if dialect.name != "postgresql":
+        elements += map(CreateIndex, table.indexes)
+    texts = [str(element.compile(dialect=dialect)) for element in elements]
+    if dialect.name == "postgresql":
+        # Without a name: it finds one that is free. A table that was put aside keeps its index's name.
+        name = dialect.identifier_preparer.format_table(table)
+        texts.append(f"CREATE INDEX ON {name} (bot_id, snapshot)")
     return [text.replace(", \n\t", ", ").replace("\n", "").replace("\t", "").strip() for text in texts]
 
 
@@ -176,12 +182,29 @@ def _fits(name: str, kind: Any, dialect: Dialect) -> bool:
     return isinstance(kind, (String, JSON) if name == "entities" else String)
 
 
-def lock_key(table: Table, bot_id: str = "") -> int:
+def check_name(table: Table, dialect: Dialect) -> None:
+    """
+    Refuse a name that is too long: PostgreSQL would cut it, and not find the table again.
+
+    :param table: from :func:`utterances_table`.
+    :param dialect: the database's.
+    :raises KoreAIConfigurationError: it is too long.
+    """
+    most = dialect.max_identifier_length
+    if dialect.name != "postgresql" or all(
+        len(name.encode()) <= most for name in (table.name, table.schema or "")
+    ):
+        return
+    raise KoreAIConfigurationError(
+        f"table={table.info['name']!r} is too long; a name in PostgreSQL has at most {most} bytes."
+    )
+
+
+def lock_key(*what: object) -> int:
     """
     Give the number of an advisory lock, 64 bits with a sign.
 
-    :param table: from :func:`utterances_table`.
-    :param bot_id: the bot; ``""`` locks the making of the table.
+    :param what: what is locked, in words or numbers.
     """
-    name = "\0".join(("airflow_provider_koreai", table.schema or "", table.name, bot_id))
+    name = "\0".join(map(str, ("airflow_provider_koreai", *what)))
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

@@ -33,8 +33,9 @@ class KoreAICompareUtterancesOperator(BaseOperator):
 
     Each snapshot is an exported file, or one that
     :class:`~airflow_provider_koreai.operators.load_utterances.KoreAILoadUtterancesOperator` has loaded into a table. By
-    default the earlier one is the latest in ``table`` before ``after_snapshot``; so a task between download and load,
-    with the downloaded file as ``after``, keeps an emptied bot from replacing good data.
+    default the earlier one is the latest in ``table`` before ``after_snapshot``, or, for a file as ``after``, what the
+    table has of ``after_snapshot`` itself where there is none before; so a task between download and load, with the
+    downloaded file as ``after``, keeps an emptied bot from replacing good data, also when a run is repeated.
 
     Utterances are the same when task name, sentence, type and language are. One that is there twice counts twice. One
     that left a task while the same sentence, in the same language, came to another was moved, not removed. Memory
@@ -206,9 +207,10 @@ class KoreAICompareUtterancesOperator(BaseOperator):
 
             snapshots = self._snapshots()
             time = snapshot_argument(self.after_snapshot or time_of_run(context))
+            is_new = after is not None
             after = after or self._snapshot(snapshots, time)
             if before is None:
-                before, missing = self._earlier(snapshots, time)
+                before, missing = self._earlier(snapshots, time, is_new=is_new)
         if missing and not may_be_missing:
             raise KoreAIFileError(f"{missing}, and missing_before='fail'.")
         if missing:
@@ -238,7 +240,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             "after names no file."
         )
 
-    def _earlier(self, snapshots: BotSnapshots, time: datetime) -> tuple[Source | None, str]:
+    def _earlier(self, snapshots: BotSnapshots, time: datetime, *, is_new: bool) -> tuple[Source | None, str]:
         """Give the earlier snapshot in the table, or say what is missing."""
         from airflow_provider_koreai.warehouse import snapshot_argument
 
@@ -251,6 +253,9 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             latest = snapshots.latest_before(time)
             if latest is not None:
                 return snapshots.source(latest), ""
+            if is_new and snapshots.has(time):
+                # The run was cleared: this is what loading the file would replace.
+                return snapshots.source(time), ""
             which = f"before {time.isoformat()}"
         return None, f"table={self.table!r} has no snapshot of bot {self.bot_id} {which}"
 

@@ -230,8 +230,8 @@ def warehouse(request: pytest.FixtureRequest) -> Warehouse:
     return found
 
 
-def load(warehouse: Warehouse, path: str, snapshot: str, bot_id: str = BOT) -> None:
-    arguments = {"table": warehouse.table, "conn_id": warehouse.conn_id, "bot_id": bot_id}
+def load(warehouse: Warehouse, path: str, snapshot: str, bot_id: str = BOT, **more: Any) -> None:
+    arguments = {"table": warehouse.table, "conn_id": warehouse.conn_id, "bot_id": bot_id, **more}
     run_task(KoreAILoadUtterancesOperator(task_id="load", path=path, snapshot=snapshot, **arguments))
 
 
@@ -275,8 +275,26 @@ def test_the_first_run_has_neither_table_nor_snapshot_and_passes(warehouse: Ware
     limits = {"max_removed_fraction": 0, "min_rows": 1, "after_snapshot": MONDAY}
     assert compare_with(warehouse, after=new, **limits)["before"] == ""
     assert warehouse.table not in warehouse.tables()
-    load(warehouse, new, MONDAY)
-    assert compare_with(warehouse, after=new, **limits)["before"] == ""
+
+
+@pytest.mark.parametrize("mode", ["snapshot", "latest"])
+def test_a_run_that_is_repeated_without_a_snapshot_before_it_does_not_lose_what_it_has_loaded(
+    warehouse: Warehouse, new: str, tmp_path: Path, mode: str
+) -> None:
+    load(warehouse, new, MONDAY, mode=mode)
+    limits = {"max_removed_fraction": 0.2, "after_snapshot": MONDAY}
+    assert compare_with(warehouse, after=new, **limits)["unchanged"] == 3
+    with pytest.raises(KoreAIComparisonError, match="3 of 3 utterances were removed"):
+        compare_with(warehouse, after=export(tmp_path / "empty.csv", []), **limits)
+    # Of what is in the table already nothing is before it.
+    assert compare_with(warehouse, **limits)["before"] == ""
+
+
+def test_a_table_whose_name_is_too_long_is_not_taken_for_a_missing_one(
+    postgresql: Warehouse, new: str
+) -> None:
+    with pytest.raises(KoreAIConfigurationError, match="is too long"):
+        compare(after=new, table="y" * 64, conn_id=postgresql.conn_id, bot_id=BOT, after_snapshot=MONDAY)
 
 
 def test_a_missing_snapshot_can_be_refused(warehouse: Warehouse, new: str) -> None:

@@ -130,6 +130,30 @@ def test_two_loads_of_the_same_snapshot_leave_one_whole(postgresql, tmp_path, po
     assert [row.sentence for row in postgresql.rows()] == ["one", "two"]
 
 
+def test_a_table_with_its_schemas_name_is_the_same_as_without(postgresql, tmp_path, pool):
+    loading = begun(postgresql, tmp_path / "pipe", pool)
+    path = export(tmp_path / "x.csv", "one", "two")
+    second = pool.submit(load, postgresql, path, table=f"public.{postgresql.table}")
+    wait_until("the second waits", lambda: is_waiting(postgresql), 30, every=0.05)
+    loading.finish()
+    assert second.result(60)["replaced"] == 5010
+    assert [row.sentence for row in postgresql.rows()] == ["one", "two"]
+
+
+def test_a_stricter_isolation_level_of_the_connection_makes_no_difference(
+    postgresql, tmp_path, pool, monkeypatch
+):
+    connection = json.loads(os.environ["AIRFLOW_CONN_POSTGRES_TEST"])
+    connection["extra"]["options"] += r" -c default_transaction_isolation=repeatable\ read"
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_TEST", json.dumps(connection))
+    loading = begun(postgresql, tmp_path / "pipe", pool)
+    second = pool.submit(load, postgresql, export(tmp_path / "x.csv", "one", "two"))
+    wait_until("the second waits", lambda: is_waiting(postgresql), 30, every=0.05)
+    loading.finish()
+    assert second.result(60)["replaced"] == 5010
+    assert [row.sentence for row in postgresql.rows()] == ["one", "two"]
+
+
 def test_a_load_that_has_waited_long_enough_says_so(postgresql, tmp_path, pool):
     loading = begun(postgresql, tmp_path / "pipe", pool)
     with pytest.raises(KoreAIDatabaseError, match=r"lock timeout.*lock_timeout=0\.2 s") as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import sys
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -315,6 +316,51 @@ def test_names_are_quoted(warehouse, tmp_path):
 def test_what_is_no_tables_name_is_refused(sqlite, tmp_path, table):
     with pytest.raises(KoreAIConfigurationError, match="is no table's name"):
         load(sqlite, export(tmp_path / "x.csv", "one"), table=table)
+
+
+def test_a_name_that_postgresql_would_cut_is_refused(postgresql, tmp_path):
+    table = "é" * 31 + "ab"
+    with pytest.raises(
+        KoreAIConfigurationError, match="is too long; a name in PostgreSQL has at most 63 bytes"
+    ):
+        load(postgresql, export(tmp_path / "x.csv", "one"), table=table)
+    assert load(postgresql, export(tmp_path / "x.csv", "one"), table=table[:-1])["replaced"] == 0
+    assert load(postgresql, export(tmp_path / "x.csv", "one"), table=table[:-1])["replaced"] == 1
+
+
+def test_a_table_that_was_put_aside_is_not_in_the_way(postgresql, tmp_path):
+    for name in ("first", "second"):
+        load(postgresql, export(tmp_path / "x.csv", name))
+        postgresql.run(f"ALTER TABLE {postgresql.table} RENAME TO {postgresql.table}_{name}")
+    load(postgresql, export(tmp_path / "x.csv", "third"))
+    assert postgresql.sentences() == [(TUESDAY, "third")]
+    found = postgresql.run("SELECT count(*) FROM pg_indexes WHERE tablename LIKE %s", f"{postgresql.table}%")
+    assert found == [(3,)]
+
+
+@pytest.mark.parametrize("how", ["environment", "extra"])
+def test_texts_arrive_whatever_encoding_the_client_is_set_to(warehouse, tmp_path, monkeypatch, how):
+    with monkeypatch.context() as patched:
+        if how == "environment":
+            patched.setenv("PGCLIENTENCODING", "LATIN1")
+        elif warehouse.conn_id == "postgres_test":
+            connection = json.loads(os.environ["AIRFLOW_CONN_POSTGRES_TEST"])
+            connection["extra"]["client_encoding"] = "LATIN1"
+            patched.setenv("AIRFLOW_CONN_POSTGRES_TEST", json.dumps(connection))
+        load(warehouse, export(tmp_path / "x.csv", "Zürich 東京"))
+    assert [row.sentence for row in warehouse.rows()] == ["Zürich 東京"]
+
+
+def test_the_path_may_be_a_path_object(warehouse, tmp_path):
+    task = KoreAILoadUtterancesOperator(
+        task_id="load",
+        path=export(tmp_path / "x.csv", "one"),
+        table=warehouse.table,
+        conn_id=warehouse.conn_id,
+        bot_id=BOT,
+        snapshot=TUESDAY,
+    )
+    assert json.loads(json.dumps(run_task(task)))["path"] == str(tmp_path / "x.csv")
 
 
 def test_a_schema_that_is_not_there_is_told(warehouse, tmp_path):

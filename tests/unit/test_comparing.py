@@ -143,6 +143,27 @@ def test_a_snapshot_can_be_a_parquet_file(tmp_path: Path) -> None:
     assert changes_of(old, FileSource(target))[1] == []
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a\ud83db"])
+def test_what_a_table_or_parquet_cannot_hold_is_the_same_as_what_stands_for_it(
+    tmp_path: Path, text: str
+) -> None:
+    data = [("A", text, "x", "en"), (text, "b", "x", text)]
+    stored = [tuple(cell.replace(text, "a\ufffdb") for cell in row) for row in data]
+    old = source(tmp_path, "old.csv", csv_text(stored))
+    made = json.dumps([dict(zip(HEADER, row, strict=True)) for row in data]).encode()
+    comparison, changes = changes_of(old, source(tmp_path, "new.json", made))
+    assert changes == []
+    assert set(comparison.tasks) == {"A", "a\ufffdb"}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python's csv module takes no NUL before 3.11")
+def test_a_nul_in_a_csv_file_is_the_same_as_in_a_json_file(tmp_path: Path) -> None:
+    data = [("A", "a\0b", "x", "en"), ("A", '"\0"', "x", "en")]
+    made = json.dumps([dict(zip(HEADER, row, strict=True)) for row in data]).encode()
+    old, new = source(tmp_path, "old.csv", csv_text(data)), source(tmp_path, "new.json", made)
+    assert changes_of(old, new)[1] == changes_of(new, old)[1] == []
+
+
 def test_without_an_earlier_snapshot_all_is_added(tmp_path: Path) -> None:
     comparison, _ = changes_of(None, source(tmp_path, "new.csv", csv_text([("A", "b", "x", "en")])))
     assert (comparison.before, comparison.total.before, comparison.total.added) == ("", 0, 1)

@@ -175,11 +175,14 @@ def test_from_where_it_cannot_be_read_by_the_block_it_is_read_by_the_row(
     assert list(read_utterances(str(target))) == list(read_utterances(str(source)))
 
 
-def test_half_a_character_is_replaced(tmp_path: Path, target: Path) -> None:
+def test_half_a_character_is_replaced_and_that_is_said(
+    tmp_path: Path, target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = tmp_path / "x.json"
     source.write_text('[{"sentence": "a\\ud83d"}, {"sentence": "b"}]')
     convert(source, target)
-    assert [each.sentence for each in read_utterances(str(target))] == ["a?", "b"]
+    assert [each.sentence for each in read_utterances(str(target))] == ["a\ufffd", "b"]
+    assert "1 texts of" in caplog.text
 
 
 def test_a_compressed_export_is_read(tmp_path: Path, target: Path) -> None:
@@ -216,6 +219,38 @@ def test_a_parquet_file_of_something_else_is_refused(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"sentence": ["a"]}), file)
     with pytest.raises(KoreAIFileError, match="no column task_name, type, language"):
         list(read_utterances(str(file)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"task_name": [1, 2]}, "column task_name is int64 instead of string"),
+        ({"sentence": ["a", None]}, "row 2: it has no sentence"),
+        ({"entities": [None, "5"]}, "row 2: entities is no JSON array"),
+        ({"extra": ["{}", "[]"]}, "row 2: extra is no JSON object"),
+        ({"extra": ["{", None]}, "row 1: extra is no JSON object"),
+    ],
+)
+def test_a_parquet_file_with_other_values_is_told_by_its_row(
+    tmp_path: Path, columns: dict[str, Any], said: str
+) -> None:
+    import pyarrow
+
+    texts = {name: ["a", "b"] for name in ("task_name", "sentence", "type", "language")}
+    file = tmp_path / "x.parquet"
+    parquet.write_table(pyarrow.table({**texts, **columns}), file)
+    with pytest.raises(KoreAIFileError, match=said):
+        list(read_utterances(str(file)))
+
+
+def test_a_parquet_file_may_have_its_texts_as_a_dictionary_or_as_large_ones(tmp_path: Path) -> None:
+    import pyarrow
+
+    column = pyarrow.array(["a", "a"])
+    kinds = {"task_name": column.dictionary_encode(), "sentence": column.cast(pyarrow.large_string())}
+    file = tmp_path / "x.parquet"
+    parquet.write_table(pyarrow.table({**kinds, "type": column, "language": column}), file)
+    assert [each[:4] for each in read_utterances(str(file))] == [("a", "a", "a", "a")] * 2
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(

@@ -48,3 +48,9 @@ def test_what_databases_do_not_take_is_told_by_its_row(field: str, text: str) ->
 def test_what_databases_do_not_take_can_be_replaced() -> None:
     (batch,) = Batches([ONE._replace(task_name=None, sentence="a\0\ud83d🛫")], 2, "replace")
     assert batch == [ONE._replace(task_name=None, sentence="a\ufffd\ufffd🛫")]
+
+
+def test_what_was_replaced_is_counted_as_it_is_stored() -> None:
+    batches = Batches([ONE._replace(type="\0", language="\udc00"), ONE._replace(type="\ufffd")], 2, "replace")
+    list(batches)
+    assert (batches.languages, batches.types) == ({"\ufffd": 1, "en": 1}, {"\ufffd": 2})

@@ -100,7 +100,11 @@ def test_a_gzip_file_is_read_whatever_its_name(tmp_path: Path, name: str) -> Non
         (HEADER + b'A,"b\nb",c,en\nA,b,c,en,x\n', "line 4: 5 columns"),
         (HEADER + b'A,"b,c,en\n', "line 2: unexpected end of data"),
         (HEADER + b'A,"b"x,c,en\n', "line 2: "),
-        (HEADER + b"A,b,c,en\n\xff,b,c,en\n", "not UTF-8"),
+        (HEADER + b"A,b,c,en\n\xff,b,c,en\n", "line 3: it is not UTF-8"),
+        (
+            b"\xef\xbb\xbf" + HEADER + b'A,"b\nb",c,en\n' * 5000 + b"A,\xe9,c,en\n",
+            "line 10002: it is not UTF-8",
+        ),
         (gzip.compress(HEADER + b"A,b,c,en\n" * 1000)[:-20], "compressed file is damaged"),
     ],
 )
@@ -124,6 +128,17 @@ def test_a_broken_csv_is_told_by_its_line(tmp_path: Path, data: bytes, said: str
 def test_a_broken_json_is_told_by_its_element(tmp_path: Path, data: bytes, said: str) -> None:
     with pytest.raises(KoreAIFileError, match=said):
         read(tmp_path, data, "x.json")
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.json"])
+def test_a_sentence_may_be_longer_than_the_csv_modules_limit(tmp_path: Path, name: str) -> None:
+    sentence = "é" * 200_000
+    data = HEADER + f"A,{sentence},c,en\n".encode() if name == "x.csv" else json_bytes(sentence)
+    assert [each.sentence for each in read(tmp_path, data, name)] == [sentence]
+
+
+def json_bytes(*sentences: str) -> bytes:
+    return json.dumps([{"sentence": sentence} for sentence in sentences]).encode()
 
 
 def test_what_is_whole_comes_before_the_error(tmp_path: Path) -> None:
