@@ -25,7 +25,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportTimeoutError,
     without_locals,
 )
-from airflow_provider_koreai.exports import describe, file_type_argument, whole_number
+from airflow_provider_koreai.exports import ExportIdentity, describe, file_type_argument, whole_number
 from airflow_provider_koreai.paths import PathArgument
 from airflow_provider_koreai.storing import Storing
 from airflow_provider_koreai.waiting import Wait
@@ -126,6 +126,7 @@ def download_export(
     argument = PathArgument.parse(path)
     packing = compression_argument(compression)
     wanted = _wanted_type(argument, file_type_argument(file_type), packing)
+    watch.expect_type(wanted)
     min_rows = whole_number("min_rows", min_rows)
     max_bytes = whole_number("max_bytes", max_bytes)
 
@@ -142,7 +143,9 @@ def download_export(
         while True:
             export = links.first()
             kind = _type_of(export, wanted, watch)
-            name = argument.for_export(export, kind, packing)
+            # What the status does not say, the start may have said.
+            identity = ExportIdentity.of(**watch.result(export))
+            name = argument.for_export(export.bot_id, identity, kind, packing)
             transfer = _Transfer(
                 (early or destination(name)).stage(),
                 file_type=kind,
@@ -157,7 +160,7 @@ def download_export(
                 log.info(
                     "Downloaded the export of bot %s %s to %s: %d rows, %d bytes, SHA-256 %s",
                     export.bot_id,
-                    describe(export.identity),
+                    describe(identity),
                     name,
                     transfer.rows,
                     transfer.stored,
@@ -169,8 +172,8 @@ def download_export(
                     rows=transfer.rows,
                     sha256=transfer.sha256,
                     file_type=kind,
-                    request_id=export.request_id or watch.ours.request_id,
-                    requested_time=export.requested_time or watch.ours.requested_time,
+                    request_id=identity.request_id,
+                    requested_time=identity.requested_time,
                     columns=transfer.columns,
                 )
             finally:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class KoreAIError(AirflowException):
@@ -150,6 +150,14 @@ _BY_NAME: Mapping[str, type[KoreAIError]] = {
     )
 }
 
+# What an error says beside its text: its name, what makes it JSON-safe, what it may be.
+_ATTRIBUTES: Mapping[type[KoreAIError], tuple[str, Callable[[Any], Any], Callable[[Any], bool]]] = {
+    KoreAIAuthError: ("status_code", int, lambda value: value in (401, 403)),
+    KoreAIRefusedError: ("by_api", bool, lambda value: isinstance(value, bool)),
+    KoreAIRateLimitError: ("retry_after", lambda value: value, lambda value: isinstance(value, (int, float))),
+    KoreAIExportFailedError: ("status_logs", list, lambda value: isinstance(value, list)),
+}
+
 
 def to_payload(error: KoreAIError) -> dict[str, Any]:
     """
@@ -158,8 +166,9 @@ def to_payload(error: KoreAIError) -> dict[str, Any]:
     :param error: any error of this provider.
     """
     payload: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
-    if isinstance(error, KoreAIExportFailedError):
-        payload["status_logs"] = list(error.status_logs)
+    for cls, (name, write, _) in _ATTRIBUTES.items():
+        if isinstance(error, cls):
+            payload[name] = write(getattr(error, name))
     return payload
 
 
@@ -170,11 +179,12 @@ def from_payload(payload: Mapping[str, Any]) -> KoreAIError:
     :param payload: what :func:`to_payload` wrote.
     """
     cls = _BY_NAME.get(str(payload.get("error")), KoreAIError)
-    message = str(payload.get("message", ""))
-    if issubclass(cls, KoreAIExportFailedError):
-        logs = payload.get("status_logs")
-        return cls(message, status_logs=logs if isinstance(logs, list) else ())
-    return cls(message)
+    more = {
+        name: payload[name]
+        for kind, (name, _, is_valid) in _ATTRIBUTES.items()
+        if issubclass(cls, kind) and is_valid(payload.get(name))
+    }
+    return cls(str(payload.get("message", "")), **more)
 
 
 @contextmanager

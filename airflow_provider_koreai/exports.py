@@ -8,7 +8,7 @@ included, may be reused from one export to the next. So the time decides first a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -218,6 +218,15 @@ class ExportWatch:
         self._log = log
         self._told: set[str] = set()
 
+    def expect_type(self, file_type: str | None) -> None:
+        """
+        Let the file type that is wanted help to tell our export from others.
+
+        :param file_type: ``csv``, ``json`` or None.
+        """
+        if not self.ours.file_type and (self.ours.request_id or self.ours.requested_time):
+            self.ours = replace(self.ours, file_type=file_type)
+
     def tell_once(self, kind: str, message: str, *args: object) -> None:
         """
         Log a surprise, once for each kind of it.
@@ -320,12 +329,14 @@ class ExportWatch:
             bool(self.ours.file_type and theirs.file_type) and self.ours.file_type != theirs.file_type
         )
         anybodys = not self.ours.request_id and not self.ours.requested_time
-        if anybodys:
-            # Nothing was superseded: the latest export is wanted, and it has the wrong file type.
+        if anybodys or (
+            other_type and parse_time(self.ours.requested_time) == parse_time(theirs.requested_time)
+        ):
+            # Nothing was superseded: this is the export that is wanted, and it has the wrong file type.
             raise KoreAIExportSupersededError(
                 f"The latest export of bot {self.bot_id}, {describe(theirs)}, is a {theirs.file_type} export; "
-                f"file_type={self.ours.file_type!r} was asked for. Export the bot as {self.ours.file_type}, "
-                f"or ask for {theirs.file_type}."
+                f"file_type={self.ours.file_type!r} was asked for (a path's suffix counts, too). Export the bot as "
+                f"{self.ours.file_type}, or ask for {theirs.file_type}."
             )
         text = (
             f"A newer export of bot {self.bot_id} was started while this task wanted another: ours is "

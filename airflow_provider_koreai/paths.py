@@ -13,7 +13,7 @@ from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.exports import FILE_TYPES
 
 if TYPE_CHECKING:
-    from airflow_provider_koreai.exports import Export
+    from airflow_provider_koreai.exports import ExportIdentity
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,19 @@ class PathArgument:
             raise KoreAIConfigurationError(f"{name}={argument.text!r:.200} is a folder; name a file in it.")
         return argument
 
-    def for_export(self, export: Export, file_type: str, compression: str | None) -> str:
+    def for_export(self, bot_id: str, export: ExportIdentity, file_type: str, compression: str | None) -> str:
         """
         Name the file of an export.
 
-        :param export: the export.
+        :param bot_id: the bot.
+        :param export: what is known of the export.
         :param file_type: its file type.
         :param compression: how it will be stored.
         """
         if not self.is_folder:
             return self.text
         which = export.requested_time or export.request_id or "latest"
-        name = re.sub(r"[^A-Za-z0-9._:+-]+", "-", f"{export.bot_id}-{which}")
+        name = re.sub(r"[^A-Za-z0-9._:+-]+", "-", f"{bot_id}-{which}")
         return f"{self.text}{name}.{file_type}{SUFFIXES.get(compression or '', '')}"
 
 

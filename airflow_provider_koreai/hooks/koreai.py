@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -348,6 +349,11 @@ class KoreAIHook(BaseHook):
                 f"Connection {self.koreai_conn_id!r} is of type {connection.conn_type!r}; "
                 f"this hook needs one of type {self.conn_type!r}."
             )
+        if not _is_object(connection.extra, extra):
+            raise KoreAIConfigurationError(
+                f"Connection {self.koreai_conn_id!r} (type {self.conn_type}) cannot be used: its extra is no JSON object, "
+                'such as {"timeout": 60}.'
+            )
         settings = settings_from_connection(
             self.koreai_conn_id,
             host=connection.host,
@@ -355,7 +361,7 @@ class KoreAIHook(BaseHook):
             password=connection.password,
             schema=connection.schema,
             port=connection.port,
-            extra=extra,
+            extra=extra or {},
         )
         if settings.is_plain_http_to_elsewhere:
             self.log.warning(
@@ -411,6 +417,16 @@ class KoreAIHook(BaseHook):
             before_sleep=tell,
             reraise=True,
         )
+
+
+def _is_object(text: str | None, parsed: Any) -> bool:
+    """Say whether an extra is a JSON object, or nothing; Airflow takes a text that it cannot parse for an empty one."""
+    if not parsed and text and text.strip():
+        try:
+            parsed = json.loads(text)
+        except ValueError:
+            return False
+    return parsed is None or isinstance(parsed, dict)
 
 
 def _warm_signer(settings: ConnectionSettings) -> TokenSigner:

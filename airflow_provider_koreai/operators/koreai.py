@@ -71,7 +71,7 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
 
     A failed or superseded export raises :class:`~airflow_provider_koreai.exceptions.KoreAIExportFailedError` or
     :class:`~airflow_provider_koreai.exceptions.KoreAIExportSupersededError`, which Airflow may retry: the retry starts
-    a new export. Past ``timeout``:
+    a new export, and so does a task that is cleared after its end. Past ``timeout``:
     :class:`~airflow_provider_koreai.exceptions.KoreAIExportTimeoutError`.
     """
 
@@ -111,7 +111,13 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
         seconds = self._timeout_seconds()
         store_bot_link(context, self)
         if self.wait_for_completion and not self.deferrable:
-            return str(self.execute_resumable(context))
+            try:
+                request_id = str(self.execute_resumable(context))
+            except (KoreAIExportFailedError, KoreAIExportSupersededError):
+                self._forget(context)
+                raise
+            self._forget(context)
+            return request_id
         export = self.submit_job(context)
         if self.wait_for_completion:
             self.defer(
@@ -224,6 +230,19 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
         :return: the request ID.
         """
         return self._finish(context, {**ExportIdentity().as_dict(), **external_id})
+
+    def _forget(self, context: Context) -> None:
+        """Let the next try start an export of its own: Airflow keeps an ID even when a task is cleared after its end."""
+        store: Any = context.get("task_state_store")
+        if store is None:
+            return
+        try:
+            store.delete(self.external_id_key)
+        except Exception as error:  # noqa: BLE001 - the export has ended, whatever becomes of the note of it
+            self.log.warning(
+                "The note of the export could not be deleted (%s): the next try of this task may take it for its own",
+                type(error).__name__,
+            )
 
     def _timeout_seconds(self) -> float:
         seconds = self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout

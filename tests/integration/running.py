@@ -34,6 +34,9 @@ class FakeTaskStateStore:
     def set(self, key: str, value: Any) -> None:
         self.values[key] = value
 
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
 
 def new_context(**more: Any) -> dict[str, Any]:
     return {"ti": FakeTaskInstance(), **more}

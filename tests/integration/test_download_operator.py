@@ -14,6 +14,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
 )
+from airflow_provider_koreai.exports import ECHO_TOLERANCE, parse_time
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.koreai import KoreAIDownloadUtterancesOperator
 
@@ -70,6 +71,34 @@ def test_a_folder_gets_a_file_named_after_bot_and_time(tmp_path):
     started = KoreAIHook().start_export(BOT)
     result = fetch(f"{tmp_path}/", **identity_of(started))
     assert result["path"] == f"{tmp_path}/{BOT}-{started.requested_time}.csv"
+
+
+def test_a_folder_gets_a_file_named_after_the_time_that_the_start_told_where_the_status_tells_none(
+    tmp_path, emulator
+):
+    emulator.control.configure_bot(BOT, legacy=True)
+    started = KoreAIHook().start_export(BOT)
+    ours = {**identity_of(started), "requested_time": "2026-11-25T06:00:00.000Z"}
+    result = fetch(f"{tmp_path}/", **ours)
+    assert result["path"] == f"{tmp_path}/{BOT}-2026-11-25T06:00:00.000Z.csv"
+    assert result["requested_time"] == ours["requested_time"]
+
+
+def test_an_export_of_another_type_than_the_paths_at_about_the_same_time_is_anothers(file, emulator):
+    ours = KoreAIHook().start_export(BOT)
+    theirs = KoreAIHook().start_export(BOT, file_type="json")
+    assert abs(parse_time(theirs.requested_time) - parse_time(ours.requested_time)) < ECHO_TOLERANCE
+    with pytest.raises(KoreAIExportSupersededError, match="A newer export"):
+        fetch(file, **{**identity_of(ours), "file_type": ""})
+
+
+def test_our_export_in_another_type_than_the_paths_is_told_as_that(file):
+    ours = KoreAIHook().start_export(BOT, file_type="json")
+    with pytest.raises(
+        AirflowFailException, match="is a json export; file_type='csv' was asked for"
+    ) as caught:
+        fetch(file, **{**identity_of(ours), "file_type": ""})
+    assert "newer" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,29 @@ def test_an_incomplete_connection_is_refused_with_all_that_is_missing(monkeypatc
 
 
 @both_clients
+@pytest.mark.parametrize("extra", ["not JSON", '["HS512"]', '"HS512"', "12345"])
+def test_an_extra_that_is_no_object_is_refused_and_not_repeated(monkeypatch, way, extra):
+    connection = {"conn_type": "koreai", "login": "cs-1", "password": "x" * 32, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", json.dumps(connection))
+    with pytest.raises(
+        KoreAIConfigurationError, match=r"'koreai_default'.*its extra is no JSON object"
+    ) as caught:
+        ask(KoreAIHook(), way)
+    assert extra not in str(caught.value)
+    worked, said = KoreAIHook().test_connection()
+    assert (worked, "its extra is no JSON object" in said) == (False, True)
+
+
+@both_clients
+@pytest.mark.parametrize("extra", ["", " ", "{ }", "null"])
+def test_an_empty_extra_is_none(monkeypatch, emulator, way, extra):
+    connection = {**json.loads(emulator.connection_json()), "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", json.dumps(connection))
+    KoreAIHook().start_export(BOT)
+    ask(KoreAIHook(), way)
+
+
+@both_clients
 def test_a_ca_bundle_without_certificates_is_refused(monkeypatch, tmp_path, emulator, way):
     bundle = tmp_path / "ca.pem"
     bundle.write_text("not a certificate")

@@ -35,6 +35,7 @@ from airflow_provider_koreai.operators.koreai import KoreAIExportUtterancesOpera
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
 
+from .logs import everything_logged
 from .running import FakeTaskStateStore, first_event, new_context, run_task
 
 BOT = "st-demo-travel"
@@ -387,6 +388,38 @@ def test_an_earlier_trys_export_that_failed_is_started_anew(emulator):
     with pytest.raises(KoreAIExportFailedError):
         run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
     assert len(emulator.control.requests(BOT, call="start")) == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_a_failed_export_is_not_taken_up_again_even_where_kore_ai_calls_it_done_later(emulator):
+    emulator.control.configure_bot(BOT, fail_with=["Broken"])
+    context = new_context(task_state_store=FakeTaskStateStore())
+    with pytest.raises(KoreAIExportFailedError):
+        run_task(one_task("one task"), context)
+    emulator.control.configure_bot(BOT, fail_with=None)
+    run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
+    assert len(emulator.control.requests(BOT, call="start")) == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_a_task_that_is_cleared_after_its_end_exports_anew(emulator):
+    context = new_context(task_state_store=FakeTaskStateStore())
+    run_task(one_task("one task"), context)
+    run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
+    assert len(emulator.control.requests(BOT, call="start")) == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_a_note_of_the_export_that_cannot_be_deleted_does_not_fail_the_task(emulator):
+    store = FakeTaskStateStore()
+    store.delete = _fail
+    with everything_logged() as lines:
+        assert run_task(one_task("one task"), new_context(task_state_store=store))
+    assert any("could not be deleted (OSError)" in line for line in lines)
+
+
+def _fail(*_):
+    raise OSError
 
 
 def _die(*_, **__):

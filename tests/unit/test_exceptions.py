@@ -129,6 +129,19 @@ def test_status_logs_come_out_of_a_triggers_event(cls):
     assert error.status_logs == ("first", "second")
 
 
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (KoreAIAuthError("refused", status_code=403), "status_code"),
+        (KoreAIRefusedError("refused", by_api=True), "by_api"),
+        (KoreAIRateLimitError("too many", retry_after=1.5), "retry_after"),
+    ],
+)
+def test_what_an_error_says_beside_its_text_comes_out_of_a_triggers_event(error, name):
+    carried = from_payload(json.loads(json.dumps(to_payload(error))))
+    assert getattr(carried, name) == getattr(error, name)
+
+
 @given(name=st.none() | st.text() | st.integers(), message=st.none() | st.text() | st.integers())
 def test_an_event_of_another_version_still_becomes_an_error_with_its_text(name, message):
     error = from_payload({"error": name, "message": message})

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
-from airflow_provider_koreai.exports import Export
+from airflow_provider_koreai.exports import ExportIdentity
 from airflow_provider_koreai.paths import PathArgument, local_path
 
-EXPORT = Export("st-1", request_id="ds-1", requested_time="2023-07-26T13:15:04.984Z")
+EXPORT = ExportIdentity("ds-1", "2023-07-26T13:15:04.984Z")
 
 
 @pytest.mark.parametrize(
@@ -48,22 +48,22 @@ def test_what_is_no_path_is_refused(path: object) -> None:
         (EXPORT, None, "st-1-2023-07-26T13:15:04.984Z.csv"),
         (EXPORT, "gzip", "st-1-2023-07-26T13:15:04.984Z.csv.gz"),
         (EXPORT, "zstd", "st-1-2023-07-26T13:15:04.984Z.csv.zst"),
-        (Export("st-1", request_id="ds-1"), None, "st-1-ds-1.csv"),
-        (Export("st-1"), None, "st-1-latest.csv"),
-        (Export("st-1", requested_time="../../etc/passwd"), None, "st-1-..-..-etc-passwd.csv"),
+        (ExportIdentity("ds-1"), None, "st-1-ds-1.csv"),
+        (ExportIdentity(), None, "st-1-latest.csv"),
+        (ExportIdentity(None, "../../etc/passwd"), None, "st-1-..-..-etc-passwd.csv"),
     ],
 )
 def test_a_file_in_a_folder_is_named_after_its_export(
-    export: Export, compression: str | None, name: str
+    export: ExportIdentity, compression: str | None, name: str
 ) -> None:
     assert (
-        PathArgument.parse("s3://lake/koreai/").for_export(export, "csv", compression)
+        PathArgument.parse("s3://lake/koreai/").for_export("st-1", export, "csv", compression)
         == f"s3://lake/koreai/{name}"
     )
 
 
 def test_a_file_keeps_the_name_that_it_was_given() -> None:
-    assert PathArgument.parse("/data/x.csv").for_export(EXPORT, "csv", None) == "/data/x.csv"
+    assert PathArgument.parse("/data/x.csv").for_export("st-1", EXPORT, "csv", None) == "/data/x.csv"
 
 
 @pytest.mark.parametrize(
