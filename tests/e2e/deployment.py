@@ -383,7 +383,8 @@ class Deployment:
         self._processes = Processes()
         self._components: dict[str, subprocess.Popen[bytes]] = {}
         self._environment: dict[str, str] = {}
-        self._postgresql: PostgreSQL | None = None
+        #: The server of its database; None: it runs on SQLite.
+        self.postgresql: PostgreSQL | None = None
 
     def __enter__(self) -> Deployment:
         """Start, and wait until all components are healthy and all DAG files are read."""
@@ -406,13 +407,13 @@ class Deployment:
     @property
     def database(self) -> str:
         """Which database it runs on."""
-        return "SQLite" if self._postgresql is None else "PostgreSQL"
+        return "SQLite" if self.postgresql is None else "PostgreSQL"
 
     @property
     def database_url(self) -> str:
         """The metadata database's URL for SQLAlchemy."""
-        if self._postgresql is not None:
-            return self._postgresql.url("psycopg2")
+        if self.postgresql is not None:
+            return self.postgresql.url("psycopg2")
         return f"sqlite:///file:{self.home}/airflow.db?mode=ro&uri=true"
 
     def stop(self) -> None:
@@ -458,9 +459,7 @@ class Deployment:
 
     def log_of(self, name: str) -> str:
         """What a component, or the database, has printed so far."""
-        path = (
-            self._postgresql.log if name == "postgresql" and self._postgresql else self.home / f"{name}.log"
-        )
+        path = self.postgresql.log if name == "postgresql" and self.postgresql else self.home / f"{name}.log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def logs(self) -> dict[str, str]:
@@ -507,8 +506,8 @@ class Deployment:
         return any("TaskInstance Finished" in line and task_instance_id in line for line in lines)
 
     def _connect(self) -> Any:
-        if self._postgresql is not None:
-            return self._postgresql.connect("airflow")
+        if self.postgresql is not None:
+            return self.postgresql.connect("airflow")
         import sqlite3
 
         return sqlite3.connect(f"file:{self.home}/airflow.db?mode=ro", uri=True, timeout=30)
@@ -525,7 +524,7 @@ class Deployment:
 
     def _log_names(self) -> list[str]:
         return (
-            [*COMPONENTS, "migrate", *(["postgresql"] if self._postgresql else [])]
+            [*COMPONENTS, "migrate", *(["postgresql"] if self.postgresql else [])]
             if self._environment
             else []
         )
@@ -537,8 +536,8 @@ class Deployment:
         if wanted == "postgresql" and programs is None:
             raise DeploymentError("PostgreSQL's initdb, psycopg2 or asyncpg is not installed")
         if programs is not None:
-            self._postgresql = PostgreSQL(programs, self._processes)
-            self._postgresql.start()
+            self.postgresql = PostgreSQL(programs, self._processes)
+            self.postgresql.start()
         api_port, health_port = free_ports(2)
         self._environment = self._make_environment(api_port, health_port)
         self.api = Api(f"http://127.0.0.1:{api_port}")
@@ -617,9 +616,9 @@ class Deployment:
             "workers.min_heartbeat_interval": 1,
             **self._settings,
         }
-        if self._postgresql is not None:
-            settings["database.sql_alchemy_conn"] = self._postgresql.url("psycopg2")
-            settings["database.sql_alchemy_conn_async"] = self._postgresql.url("asyncpg")
+        if self.postgresql is not None:
+            settings["database.sql_alchemy_conn"] = self.postgresql.url("psycopg2")
+            settings["database.sql_alchemy_conn_async"] = self.postgresql.url("asyncpg")
         (self.home / "config").mkdir()
         (self.home / "config" / "airflow_local_settings.py").write_text(_LOCAL_SETTINGS)
         (self.home / "dags").mkdir()

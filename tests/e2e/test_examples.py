@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from deployment import Run
 
-from ..examples import EXAMPLES, FILES  # noqa: TID252
+from tests.integration.warehouses import postgresql_warehouse, sqlite_warehouse
+
+from ..examples import EXAMPLES, FILES, TABLE  # noqa: TID252
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from deployment import Deployment
     from scenarios import KoreAI
+
+    from tests.integration.warehouses import Warehouse
 
 
 def test_each_example_has_a_scenario() -> None:
@@ -24,15 +29,26 @@ def test_each_example_has_a_scenario() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_example_runs_to_success(deployment: Deployment, koreai: KoreAI, tmp_path: Path, name: str) -> None:
     example = EXAMPLES[name]
-    for conn_id, connection in example.connections.items():
-        deployment.add_connection(conn_id, connection(tmp_path))
+    warehouse, connection = warehouse_of(deployment, tmp_path)
+    if example.warehouse:
+        deployment.add_connection(example.warehouse, json.loads(connection))
     run = deployment.trigger(example.dag, **example.params(tmp_path))
     assert run.wait(240) == "success"
-    example.check(returned_in(run), tmp_path)
+    returned = returned_in(run)
+    example.check(returned, tmp_path)
+    if example.check_table:
+        example.check_table(returned, warehouse.counts(TABLE))
     if example.follower and example.check_follower:
         follower = the_run_that_an_asset_started(deployment, example.follower)
         assert follower.wait(240) == "success"
         example.check_follower(returned_in(follower), tmp_path)
+
+
+def warehouse_of(deployment: Deployment, folder: Path) -> tuple[Warehouse, str]:
+    """A database on the deployment's PostgreSQL server, beside Airflow's own; SQLite where there is no such server."""
+    if deployment.postgresql is not None:
+        return postgresql_warehouse(deployment.postgresql, "postgres")
+    return sqlite_warehouse(folder / "warehouse.db")
 
 
 def returned_in(run: Run) -> dict[str, list[Any]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..examples import EXAMPLES, FILES, FOLDER  # noqa: TID252
+from ..examples import EXAMPLES, FILES, FOLDER, TABLE  # noqa: TID252
+from .warehouses import sqlite_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,11 +60,12 @@ def test_each_example_has_a_scenario():
 @pytest.mark.parametrize("name", FILES)
 def test_example_runs_to_success(run_dag, tmp_path, name):
     example = EXAMPLES[name]
-    environment = {
-        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection(tmp_path))
-        for conn_id, connection in example.connections.items()
-    }
-    example.check(run_dag(example.dag, example.params(tmp_path), **environment), tmp_path)
+    warehouse, connection = sqlite_warehouse(tmp_path / "warehouse.db")
+    environment = {f"AIRFLOW_CONN_{example.warehouse.upper()}": connection} if example.warehouse else {}
+    returned = run_dag(example.dag, example.params(tmp_path), **environment)
+    example.check(returned, tmp_path)
+    if example.check_table:
+        example.check_table(returned, warehouse.counts(TABLE))
     if example.follower and example.check_follower:
         example.check_follower(run_dag(example.follower, {}, **environment), tmp_path)
 

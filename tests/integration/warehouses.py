@@ -73,6 +73,10 @@ class Warehouse:
             (row.snapshot[:10], row.sentence) for row in self.rows() if bot_id is None or row.bot_id == bot_id
         ]
 
+    def counts(self, table: str) -> dict[str, int]:
+        """The number of rows of each bot in a table."""
+        return dict(self.run(f"SELECT bot_id, count(*) FROM {table} GROUP BY 1"))
+
     def tables(self) -> set[str]:
         """The names of all tables."""
         catalog = "sqlite_master" if self.conn_id == "sqlite_test" else "pg_tables"
@@ -86,14 +90,14 @@ def sqlite_warehouse(file: Path) -> tuple[Warehouse, str]:
     return Warehouse("sqlite_test", lambda: sqlite3.connect(file)), connection
 
 
-def postgresql_warehouse(server: PostgreSQL) -> tuple[Warehouse, str]:
+def postgresql_warehouse(server: PostgreSQL, database: str = "airflow") -> tuple[Warehouse, str]:
     """A table on the server, and the Airflow connection to it."""
     url = urlsplit(server.url("psycopg2"))
     connection: dict[str, Any] = {"conn_type": "postgres", "login": url.username, "password": url.password}
-    connection |= {"host": url.hostname, "port": url.port, "schema": url.path.strip("/")}
+    connection |= {"host": url.hostname, "port": url.port, "schema": database}
     # What is committed has to outlive a killed server, which otherwise is set to be fast.
     connection["extra"] = {"options": "-c synchronous_commit=on"}
-    return Warehouse("postgres_test", lambda: server.connect("airflow")), json.dumps(connection)
+    return Warehouse("postgres_test", lambda: server.connect(database)), json.dumps(connection)
 
 
 def _iso(value: Any) -> str | None:
