@@ -40,9 +40,8 @@ def csv_lines(stream: BinaryIO, *, names_too: bool) -> Iterator[tuple[list[bytes
     :return: lines, and how many they are by task and by language.
     :raises IrregularError: read it in another way, from the start.
     """
-    for plain_parts, quoted in _blocks(stream):
-        if any(b"\0" in part for part in (*plain_parts, *quoted)):  # compared as something else
-            raise IrregularError
+    # A NUL character is compared as what a table has in its place.
+    for plain_parts, quoted in _blocks(stream, but=b"\0"):
         lines, plain = _plain_lines(b"".join(plain_parts))
         rows = _quoted_rows(quoted)
         tasks, languages = count_names(rows if names_too else ())
@@ -75,8 +74,8 @@ def csv_columns(stream: BinaryIO) -> Iterator[list[list[bytes | str]]]:
             yield [cells[index::4] for index in range(4)]
 
 
-def _blocks(stream: BinaryIO) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Give what :func:`_cut` makes of a file, block by block."""
+def _blocks(stream: BinaryIO, *, but: bytes | None = None) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Give what :func:`_cut` makes of a file, block by block, but of none that holds this byte."""
     header = stream.readline(1 << 10)
     if header.removeprefix(BYTE_ORDER_MARK).rstrip(b"\r\n") != _HEADER:
         raise IrregularError
@@ -84,6 +83,8 @@ def _blocks(stream: BinaryIO) -> Iterator[tuple[list[bytes], list[bytes]]]:
     while is_open:
         data = stream.read(_BLOCK)
         is_open = bool(data)
+        if but is not None and but in data:
+            raise IrregularError
         block = rest + data
         if not is_open and block and not block.endswith(b"\n"):
             block += b"\n"
