@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_koreai.api import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
 from airflow_provider_koreai.exceptions import KoreAIError
 from airflow_provider_koreai.transport import (
+    answer_of,
     check_cas,
     headers_with,
     not_callable,
@@ -176,11 +177,11 @@ async def _exchange(
         request.method, request.url, headers=headers_with(request, token), timeout=timeout
     ) as response:
         body = bytearray()
-        async for piece in response.aiter_bytes(1 << 16):
+        async for piece in response.aiter_raw(1 << 16):
             body += piece
             if len(body) > MAX_ANSWER_BYTES:
                 break
-        return ApiAnswer(response.status_code, response.headers, bytes(body))
+        return answer_of(response.status_code, response.headers, bytes(body))
 
 
 def quiet_httpx() -> None:

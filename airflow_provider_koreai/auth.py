@@ -24,6 +24,8 @@ from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+# Bits. Shorter ones cannot sign with RS512, and anybody can find them out.
+_SHORTEST_KEY = 1024
 DEFAULT_HOST = "https://bots.kore.ai"
 DEFAULT_AUDIENCE = "https://idproxy.kore.ai/authorize"
 DEFAULT_SUBJECT = "airflow-provider-koreai"
@@ -144,6 +146,8 @@ def settings_from_connection(
     secret = _normalise_pem(password or "")
     if not secret.strip():
         check.problem("password", "is empty; enter the app's Client Secret, or its RSA private key in PEM")
+    elif not _is_text(secret):
+        check.problem("password", "holds half a surrogate pair, which no secret has; enter it again")
     algorithm = check.choice("algorithm", ALGORITHMS, "HS256")
     jwe_public_key = check.extra("jwe_public_key", _jwk, None)
     settings = ConnectionSettings(
@@ -377,23 +381,33 @@ def _jwk(value: Any) -> Mapping[str, Any]:
     return jwk
 
 
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _private_key(settings: ConnectionSettings) -> Any:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     remedy = "enter the RSA private key in PEM (-----BEGIN PRIVATE KEY-----, not encrypted) whose public half the app has"
-    key: Any = None
     try:
         key = load_pem_private_key(settings.secret.strip().encode(), password=None)
-        problem = "" if isinstance(key, RSAPrivateKey) else "is a PEM key that is not RSA"
+        if not isinstance(key, RSAPrivateKey):
+            problem = "is a PEM key that is not RSA"
+        elif key.key_size < _SHORTEST_KEY:
+            problem = f"is an RSA key of {key.key_size} bits, which is too short"
+        else:
+            return key
     except (ValueError, UnsupportedAlgorithm):
         problem = "is not a private key in PEM that can be read"
     except TypeError:
         problem = "is an encrypted private key"
-    if problem:
-        raise _wrong(settings, "password", f"{problem}, and algorithm is {settings.algorithm}; {remedy}")
-    return key
+    raise _wrong(settings, "password", f"{problem}, and algorithm is {settings.algorithm}; {remedy}")
 
 
 def _jwe_wrapper(settings: ConnectionSettings) -> Callable[[str], str]:
@@ -408,12 +422,6 @@ def _jwe_wrapper(settings: ConnectionSettings) -> Callable[[str], str]:
             "jwe_public_key",
             "needs a library that is not installed: pip install 'airflow-provider-koreai[jwe]'",
         ) from None
-    try:
-        key = RSAKey.import_key(jwk)
-    except (JoseError, ValueError, TypeError):
-        raise _wrong(
-            settings, "jwe_public_key", "is a JWK that cannot be read; copy it from the app again"
-        ) from None
     header = {"alg": settings.jwe_alg, "enc": settings.jwe_enc, "typ": "JWT"}
     if jwk.get("kid"):
         header["kid"] = str(jwk["kid"])
@@ -421,4 +429,11 @@ def _jwe_wrapper(settings: ConnectionSettings) -> Callable[[str], str]:
     def wrap(token: str) -> str:
         return jwe.encrypt_compact(header, token, key, algorithms=[settings.jwe_alg, settings.jwe_enc])
 
-    return wrap
+    try:
+        key = RSAKey.import_key(jwk)
+        wrap("")  # the library has demands on a key that it makes at its first use only
+    except (JoseError, ValueError, TypeError) as error:
+        problem = f"is a JWK that cannot be used ({type(error).__name__}); copy it from the app again"
+    else:
+        return wrap
+    raise _wrong(settings, "jwe_public_key", problem)

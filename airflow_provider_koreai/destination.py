@@ -368,7 +368,7 @@ class ObjectStaging:
         """Let the object appear, see :meth:`Staging.publish`."""
         self._destination.refuse_if_taken()
         # Closing completes an upload. If that fails, discard() aborts it.
-        self._destination.attempt("completing the upload", lambda: self._file.close())
+        self._destination.attempt("completing the upload", lambda: _close(self._file))
         if not self._destination.is_atomic:
             self._destination.attempt("renaming", lambda: self._destination.move_here(self._key))
         self._file = None
@@ -382,16 +382,24 @@ class ObjectStaging:
             if self._destination.is_atomic:
                 file.discard()
             else:
-                file.close()
+                _close(file)
                 self._destination.fs.rm_file(self._key)
-        with suppress(Exception):
-            # Otherwise the garbage collector closes it, and that would complete the upload.
-            file.closed = True
 
     def _open(self) -> None:
         self._file = self._destination.attempt(
             "opening", lambda: self._destination.fs.open(self._key, "wb", block_size=PART_SIZE)
         )
+        with suppress(AttributeError):
+            # Closing completes an upload, and the garbage collector closes what nobody does, whatever went wrong.
+            self._file.close = _not_closed
+
+
+def _not_closed() -> None:
+    pass
+
+
+def _close(file: Any) -> None:
+    type(file).close(file)
 
 
 def _digest(name: str) -> str:

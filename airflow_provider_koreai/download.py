@@ -416,8 +416,10 @@ class _Transfer:
 
     def discard(self) -> None:
         """Leave nothing behind, unless it was published."""
-        self._storing.abandon()
-        self._staging.discard()
+        try:
+            self._storing.abandon()
+        finally:
+            self._staging.discard()
 
     def _end_of(self, body: Body) -> Trouble | None:
         total = self.received.total

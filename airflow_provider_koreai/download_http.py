@@ -11,7 +11,6 @@ import logging
 import re
 import ssl
 import threading
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.api import retry_after
+from airflow_provider_koreai.content_encoding import CHUNK, Inflate, content_encoding
 from airflow_provider_koreai.download_links import LinkPolicy, redirect_target
 from airflow_provider_koreai.transport import USER_AGENT, new_session, trusted_cas
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.auth import ConnectionSettings
 
-# The most that one read takes. For each, that much is allocated; with larger ones, most of it in vain.
-CHUNK = 256 << 10
 # Compressed bytes may stand for a thousand times as many.
 _COMPRESSED_CHUNK = 64 << 10
 MAX_REDIRECTS = 5
@@ -99,11 +97,13 @@ class Body:
         self._raw: Any = response.raw
         self._timeout = timeout
         encoding = content_encoding(response.headers)
-        self._inflate = _Inflate(encoding) if encoding else None
+        self._inflate = Inflate(encoding) if encoding else None
         # Without a length and without chunks, the end of the connection looks like the end of the file.
         chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-        self.is_end_certain = (
-            not rest or chunked or self._raw.length_remaining is not None or self._inflate is not None
+        # A rest may end before the file does, and say nothing of how long that is (RFC 9110, 14.2).
+        self.is_end_certain = not rest or (
+            (not start or total is not None)
+            and (chunked or self._raw.length_remaining is not None or self._inflate is not None)
         )
 
     def close(self) -> None:
@@ -231,7 +231,8 @@ class LinkClient:
         status, headers = response.status_code, response.headers
         if status == 416 and offset:
             is_whole = headers.get("Content-Range", "").strip() == f"bytes */{offset}"
-            if is_whole and received.total in (None, offset):
+            is_same = validator_of(headers) in (None, received.validator)
+            if is_whole and is_same and received.total in (None, offset):
                 return Body(
                     response, start=offset, total=offset, validator=None, timeout=self._timeout, rest=False
                 )
@@ -243,7 +244,7 @@ class LinkClient:
         if status not in (200, 206) or (status == 206 and not offset):
             return Trouble(f"the server answered {status}, which is no file", renew=True)
         encoding = content_encoding(headers)
-        if encoding and encoding not in _Inflate.KNOWN:
+        if encoding and encoding not in Inflate.KNOWN:
             return Trouble(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
         if status == 206:
             return self._judge_rest(response, offset, received)
@@ -275,17 +276,6 @@ class LinkClient:
             validator=received.validator,
             timeout=self._timeout,
         )
-
-
-def content_encoding(headers: Mapping[str, str]) -> str:
-    """
-    Read ``Content-Encoding``.
-
-    :param headers: the answer's headers.
-    :return: in lower case; ``""`` for none.
-    """
-    value = headers.get("Content-Encoding", "").strip().lower()
-    return "" if value == "identity" else value
 
 
 def content_range(headers: Mapping[str, str]) -> tuple[int, int, int | None] | None:
@@ -365,52 +355,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield each
             # requests and urllib3 hand the cause over as an argument or as ``reason`` as well.
             todo += [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]
-
-
-class _Inflate:
-    """
-    Undoes a ``Content-Encoding`` that the server applied although it was not asked to.
-
-    :param encoding: one of :attr:`KNOWN`.
-    """
-
-    KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
-
-    def __init__(self, encoding: str) -> None:
-        self._bits = zlib.MAX_WBITS | 16 if encoding.endswith("gzip") else zlib.MAX_WBITS
-        self._inflater = zlib.decompressobj(self._bits)
-        self._piece = b""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the compressed data has come to its own end, checksum included."""
-        return self._inflater.eof
-
-    def put(self, piece: bytes) -> None:
-        """
-        Hand over what was received.
-
-        :param piece: compressed.
-        """
-        self._piece = piece
-
-    def take(self) -> bytes | None:
-        """
-        Take out what that gives, at most :data:`CHUNK` bytes at a time.
-
-        :return: ``b""`` when more has to be put in; None if the data is damaged.
-        """
-        while self._piece:
-            if self._inflater.eof:  # gzip allows several members, one after the other
-                self._inflater = zlib.decompressobj(self._bits)
-            try:
-                data = self._inflater.decompress(self._piece, CHUNK)
-            except zlib.error:
-                return None
-            self._piece = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
-            if data:
-                return data
-        return b""
 
 
 _LOGGERS = (

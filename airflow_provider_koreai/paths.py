@@ -106,6 +106,11 @@ def local_path(path: str) -> str | None:
     """
     scheme, separator, rest = path.partition("://")
     if not separator:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path):
+            raise KoreAIConfigurationError(
+                f"path={path!r:.200} is neither a URL, which has two slashes behind its colon, nor a local path; put ./ "
+                "before a folder with such a name."
+            )
         rest = path
     elif scheme.lower() not in ("file", "local"):
         return None

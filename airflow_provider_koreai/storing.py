@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ class Storing:
             self._store(self._compressor.flush())
 
     def abandon(self) -> None:
-        """End the thread, whatever is still to be stored."""
+        """End the thread, whatever is still to be stored; also when this is interrupted while it waits for that."""
         self._is_abandoned = True
+        with suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
         self._end()
 
     def _end(self) -> None:

@@ -15,10 +15,13 @@ from urllib.parse import urlsplit
 
 from airflow_provider_koreai import __version__
 from airflow_provider_koreai.api import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
+from airflow_provider_koreai.content_encoding import decoded
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError, KoreAIServerError
 from airflow_provider_koreai.header_timeout import mount as mount_header_timeout
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import requests
 
     from airflow_provider_koreai.auth import ConnectionSettings
@@ -41,6 +44,8 @@ def headers_with(request: ApiRequest, token: str) -> dict[str, str]:
         "auth": token,
         "content-type": "application/json",
         "accept": "application/json",
+        # The libraries would undo an encoding, layer by layer, before anybody could see how much that gives.
+        "accept-encoding": "identity",
         "user-agent": USER_AGENT,
     }
 
@@ -96,7 +101,7 @@ def _attempt(
         ) as response:
             body = bytearray()
             while len(body) <= MAX_ANSWER_BYTES:
-                piece = response.raw.read1(1 << 16, decode_content=True)
+                piece = response.raw.read1(1 << 16, decode_content=False)
                 if not piece:
                     break
                 body += piece
@@ -110,7 +115,7 @@ def _attempt(
             ):
                 # Python takes headers that are cut for whole ones; without a length, nothing else tells.
                 return unreachable(request, settings, "the connection ended before the answer did")
-            return ApiAnswer(response.status_code, response.headers, bytes(body))
+            return answer_of(response.status_code, response.headers, bytes(body))
     except (
         requests.exceptions.InvalidURL,  # and of a proxy
         requests.exceptions.InvalidSchema,
@@ -121,6 +126,17 @@ def _attempt(
         return error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         return unreachable(request, settings, reason(error))
+
+
+def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> ApiAnswer:
+    """
+    Make an answer of what was received.
+
+    :param status: its status.
+    :param headers: its headers.
+    :param body: its body, perhaps encoded although that was not asked for.
+    """
+    return ApiAnswer(status, headers, decoded(body, headers, MAX_ANSWER_BYTES))
 
 
 def not_callable(settings: ConnectionSettings, error: BaseException) -> KoreAIConfigurationError:

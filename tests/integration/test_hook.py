@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import time
+import tracemalloc
+import zlib
 
 import pytest
+import zstandard
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_koreai.exceptions import (
@@ -20,6 +24,8 @@ from airflow_provider_koreai.exceptions import (
 )
 from airflow_provider_koreai.exports import ExportStatus
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+from .download.conftest import ScriptedServer
 
 BOT = "st-demo-travel"
 
@@ -274,6 +280,59 @@ def test_an_empty_extra_is_none(monkeypatch, emulator, way, extra):
     monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", json.dumps(connection))
     KoreAIHook().start_export(BOT)
     ask(KoreAIHook(), way)
+
+
+class Packed:
+    """A server whose status answer is encoded in a way that nobody asked for."""
+
+    def __init__(self, monkeypatch, emulator) -> None:
+        self.server = ScriptedServer()
+        connection = {
+            **json.loads(emulator.connection_json()),
+            "host": "http://127.0.0.1",
+            "port": self.server.port,
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_KOREAI_DEFAULT", json.dumps(connection))
+
+    def answer(self, body, encoding):
+        more = {"Content_Length": str(len(body)), "Connection": "close"}
+        self.server.answer("200 OK", body, Content_Encoding=encoding, **more)
+
+
+@pytest.fixture
+def packed(monkeypatch, emulator):
+    packed = Packed(monkeypatch, emulator)
+    yield packed
+    packed.server.stop()
+
+
+@both_clients
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_an_answer_that_is_compressed_unasked_is_read(packed, way, encoding):
+    text = b'{"_id": "ds-1", "status": "SUCCESS"}'
+    packed.answer(gzip.compress(text) if encoding == "gzip" else zlib.compress(text), encoding)
+    assert ask(KoreAIHook(), way).request_id == "ds-1"
+    assert "accept-encoding: identity" in packed.server.asked[0].lower()
+
+
+@both_clients
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "zstd"])
+def test_an_answer_that_would_become_huge_is_refused_in_little_memory(packed, way, encoding):
+    huge = bytes(256 << 20)
+    body = zstandard.compress(huge) if encoding == "zstd" else gzip.compress(huge, 1)
+    packed.answer(gzip.compress(body) if encoding == "gzip, gzip" else body, encoding)
+    del huge
+    hook = KoreAIHook(max_tries=1)
+    with pytest.raises(KoreAIRequestError):
+        ask(hook, way)  # what is loaded once does not count
+    packed.answer(gzip.compress(body) if encoding == "gzip, gzip" else body, encoding)
+    tracemalloc.start()
+    try:
+        with pytest.raises(KoreAIRequestError, match="is larger than" if encoding == "gzip" else None):
+            ask(hook, way)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @both_clients

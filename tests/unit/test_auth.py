@@ -603,6 +603,18 @@ class TestWrongKeys:
         assert "RSA private key in PEM" in text
         assert not any(line in text for line in key_material(password))
 
+    def test_a_key_that_is_too_short_is_refused_by_its_size(self, rsa_key, monkeypatch):
+        monkeypatch.setattr(
+            auth, "_SHORTEST_KEY", 3072
+        )  # nothing makes a key any more that is really too short
+        text = wrong({"algorithm": "RS512"}, password=pem_of(rsa_key))
+        assert "password is an RSA key of 2048 bits, which is too short" in text
+
+    def test_a_secret_that_is_no_text_is_refused_by_name_and_not_repeated(self):
+        text = wrong(password="abc\ud800def")
+        assert "password holds half a surrogate pair" in text
+        assert "abc" not in text
+
     @pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
     def test_a_pem_for_an_algorithm_that_needs_a_secret_is_refused_and_not_repeated(self, algorithm, rsa_key):
         pem = pem_of(rsa_key)
@@ -690,6 +702,17 @@ class TestEncryptedToken:
         text = wrong({"jwe_public_key": {**platform_jwk, **broken}})
         assert f"Connection {CONN!r}" in text
         assert "jwe_public_key" in text
+
+    @pytest.mark.filterwarnings("ignore:Key size")
+    def test_a_jwk_that_is_too_short_is_refused_by_name(self):
+        from cryptography.hazmat.primitives.asymmetric import rsa
+        from joserfc.jwk import RSAKey
+
+        short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+        jwk = RSAKey.import_key(public_pem_of(short)).as_dict(private=False)
+        text = wrong({"jwe_public_key": jwk})
+        assert f"Connection {CONN!r}" in text
+        assert "jwe_public_key is a JWK that cannot be used (InvalidKeyLengthError)" in text
 
 
 def test_a_missing_library_for_encrypted_tokens_is_named_with_the_extra(monkeypatch, platform_jwk):

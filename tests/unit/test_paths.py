@@ -90,6 +90,12 @@ def test_a_relative_path_and_a_home_are_made_absolute(
     assert local_path("~/x.csv") == "/home/me/x.csv"
 
 
+@pytest.mark.parametrize("path", ["s3:/lake/x.csv", "file:/data/x.csv", "gs:/lake/"])
+def test_a_url_with_one_slash_is_not_taken_for_a_folder(path: str) -> None:
+    with pytest.raises(KoreAIConfigurationError, match="two slashes"):
+        local_path(path)
+
+
 def test_a_file_url_with_a_host_is_refused() -> None:
     with pytest.raises(KoreAIConfigurationError, match="three slashes"):
         local_path("file://server/x.csv")

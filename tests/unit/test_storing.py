@@ -52,6 +52,28 @@ def test_what_is_hashed_and_measured_is_what_is_stored() -> None:
     assert (storing.size, storing.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
 
 
+def test_the_thread_ends_even_if_abandoning_is_interrupted() -> None:
+    gate = threading.Event()
+    storing = Storing(Memory(wait=gate), None)
+    thread = next(each for each in threading.enumerate() if each.name == "koreai-download")
+    for _ in range(4):  # one is being written, and the queue is full
+        storing.put(b"x")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(thread, "join", interrupted)
+        put = storing._queue.put
+        # Where it is full, it would wait, and that would be interrupted.
+        patched.setattr(storing._queue, "put", lambda piece: put(piece, block=False))
+        with pytest.raises(KeyboardInterrupt):
+            storing.abandon()
+    gate.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_an_error_comes_out_at_the_end() -> None:
     storing = Storing(Memory(fail_at=0), None)
     storing.put(b"x")

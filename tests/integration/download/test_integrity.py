@@ -193,6 +193,31 @@ def test_a_csv_whose_length_nobody_tells_is_believed_when_the_server_confirms_it
     assert f"Range: bytes={size}-" in server.asked[1]
 
 
+def test_a_rest_that_ends_before_the_file_is_asked_on_where_nobody_tells_the_files_length(
+    bot: Bot, server: ScriptedServer
+) -> None:
+    data, size = bot.content, len(bot.content)
+    first, row = data.index(b"\n", 9000) + 1, data.index(b"\n", 50_000) + 1
+    chunk = f"{first:x}\r\n".encode() + data[:first] + b"\r\n"
+    server.answer("200 OK", chunk, Transfer_Encoding="chunked", ETag='"1"')  # cut off between two rows
+    server.rest(data[:row], first, "*", ETag='"1"')
+    server.rest(data, row, "*", ETag='"1"')
+    server.answer("416 Range Not Satisfiable", b"", Content_Range=f"bytes */{size}", Content_Length="0")
+    assert bot.download().bytes == size
+    assert len(server.asked) == 4
+
+
+def test_the_end_of_another_file_confirms_nothing(bot: Bot, server: ScriptedServer) -> None:
+    size = len(bot.content)
+    other = {"Content_Range": f"bytes */{size}", "Content_Length": "0", "ETag": '"2"'}
+    newer = bot.content.upper()
+    server.answer("200 OK", bot.content, ETag='"1"')
+    server.answer("416 Range Not Satisfiable", b"", **other)
+    server.whole(newer.replace(b"TASKNAME,SENTENCE", b"taskName,sentence"), ETag='"2"')
+    assert bot.download().bytes == size
+    assert bot.file.read_bytes() != bot.content
+
+
 def test_a_json_array_whose_length_nobody_tells_shows_its_own_end(bot: Bot, server: ScriptedServer) -> None:
     bot.start("json")
     server.answer("200 OK", json_bytes(5))

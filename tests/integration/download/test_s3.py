@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import json
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_koreai import destination
+from airflow_provider_koreai import destination, storing
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIFileError
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.parquet import convert_utterances
@@ -169,6 +170,32 @@ def test_a_stopped_task_leaves_nothing(large: Bot, bucket: Bucket, monkeypatch: 
     with pytest.raises(StoppedError):
         large.download(bucket.path, storage_conn_id="moto")
     assert (bucket.keys(), bucket.uploads()) == ([], [])
+
+
+@pytest.mark.parametrize("where", ["waiting for the storing thread", "aborting the upload"])
+def test_a_task_that_is_stopped_once_more_while_it_cleans_up_publishes_no_part(
+    large: Bot, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    import s3fs
+
+    class StoppedError(BaseException):
+        """What Airflow raises into a task on a timeout, at any line."""
+
+    def stop(*_: object) -> None:
+        raise StoppedError
+
+    bucket.put(b"earlier")
+    monkeypatch.setattr(destination.ObjectStaging, "publish", stop)
+    with monkeypatch.context() as patched:
+        if where == "aborting the upload":
+            patched.setattr(s3fs.core.S3File, "discard", stop)
+        else:
+            patched.setattr(storing.Storing, "abandon", stop)
+        with pytest.raises(StoppedError):
+            large.download(bucket.path, storage_conn_id="moto")
+    gc.collect()  # which closes what is left
+    assert bucket.get() == b"earlier"
+    assert bool(bucket.uploads()) == (where == "aborting the upload")
 
 
 def test_an_upload_that_fails_to_complete_is_aborted(
