@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 # The most that one read of a download takes, or that is given at a time. For each, that much is allocated; with larger
 # ones, most of it in vain.
 CHUNK = 256 << 10
+KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 def content_encoding(headers: Mapping[str, str]) -> str:
@@ -31,35 +32,31 @@ def decoded(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     :param body: what was received.
     :param headers: the answer's headers.
     :param limit: bytes that are of interest.
-    :return: at most this much and a little more; as it was received, if the encoding is not known or damaged.
+    :return: at most this much and a byte more; as it was received, if the encoding is not known or damaged.
     """
     encoding = content_encoding(headers)
-    if encoding not in Inflate.KNOWN:
+    if encoding not in KNOWN:
         return body
-    inflate = Inflate(encoding)
-    inflate.put(body)
-    result = bytearray()
-    while len(result) <= limit:
-        data = inflate.take()
-        if data is None:
-            return body
-        if not data:
-            break
-        result += data
-    return bytes(result)
+    try:
+        # What may stand behind the end of it is ignored: very many small members would take very long.
+        return zlib.decompressobj(_bits(encoding)).decompress(body, limit + 1)
+    except zlib.error:
+        return body
+
+
+def _bits(encoding: str) -> int:
+    return zlib.MAX_WBITS | 16 if encoding.endswith("gzip") else zlib.MAX_WBITS
 
 
 class Inflate:
     """
     Undoes an encoding that the server applied although it was not asked to.
 
-    :param encoding: one of :attr:`KNOWN`.
+    :param encoding: one of :data:`KNOWN`.
     """
 
-    KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
-
     def __init__(self, encoding: str) -> None:
-        self._bits = zlib.MAX_WBITS | 16 if encoding.endswith("gzip") else zlib.MAX_WBITS
+        self._bits = _bits(encoding)
         self._inflater = zlib.decompressobj(self._bits)
         self._piece = b""
 

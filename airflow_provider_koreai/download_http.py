@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.api import retry_after
-from airflow_provider_koreai.content_encoding import CHUNK, Inflate, content_encoding
+from airflow_provider_koreai.content_encoding import CHUNK, KNOWN, Inflate, content_encoding
 from airflow_provider_koreai.download_links import LinkPolicy, redirect_target
 from airflow_provider_koreai.transport import USER_AGENT, new_session, trusted_cas
 
@@ -244,7 +244,7 @@ class LinkClient:
         if status not in (200, 206) or (status == 206 and not offset):
             return Trouble(f"the server answered {status}, which is no file", renew=True)
         encoding = content_encoding(headers)
-        if encoding and encoding not in Inflate.KNOWN:
+        if encoding and encoding not in KNOWN:
             return Trouble(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
         if status == 206:
             return self._judge_rest(response, offset, received)

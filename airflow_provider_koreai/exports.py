@@ -329,9 +329,8 @@ class ExportWatch:
             bool(self.ours.file_type and theirs.file_type) and self.ours.file_type != theirs.file_type
         )
         anybodys = not self.ours.request_id and not self.ours.requested_time
-        if anybodys or (
-            other_type and parse_time(self.ours.requested_time) == parse_time(theirs.requested_time)
-        ):
+        our_time = parse_time(self.ours.requested_time)
+        if anybodys or (other_type and our_time and our_time == parse_time(theirs.requested_time)):
             # Nothing was superseded: this is the export that is wanted, and it has the wrong file type.
             raise KoreAIExportSupersededError(
                 f"The latest export of bot {self.bot_id}, {describe(theirs)}, is a {theirs.file_type} export; "
