@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
+from airflow_provider_koreai.unstorable import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# Bits. Shorter ones cannot sign with RS512, and anybody can find them out.
+# Bits. Shorter keys can be found out by anybody; some cannot even sign with RS512.
 _SHORTEST_KEY = 1024
 DEFAULT_HOST = "https://bots.kore.ai"
 DEFAULT_AUDIENCE = "https://idproxy.kore.ai/authorize"
@@ -146,7 +147,7 @@ def settings_from_connection(
     secret = _normalise_pem(password or "")
     if not secret.strip():
         check.problem("password", "is empty; enter the app's Client Secret, or its RSA private key in PEM")
-    elif not _is_text(secret):
+    elif encodable(secret) != secret:
         check.problem("password", "holds half a surrogate pair, which no secret has; enter it again")
     algorithm = check.choice("algorithm", ALGORITHMS, "HS256")
     jwe_public_key = check.extra("jwe_public_key", _jwk, None)
@@ -379,14 +380,6 @@ def _jwk(value: Any) -> Mapping[str, Any]:
     if "d" in jwk:
         raise ValueError("holds a private key; enter the platform's public key only")
     return jwk
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _private_key(settings: ConnectionSettings) -> Any:

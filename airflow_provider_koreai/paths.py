@@ -102,7 +102,7 @@ def local_path(path: str) -> str | None:
     :param path: a local path or a URL.
     :return: an absolute path without symbolic links, so that what a link points to is replaced and not the link;
         None for an object store's URL.
-    :raises KoreAIConfigurationError: it is a file URL with a host.
+    :raises KoreAIConfigurationError: it is a file URL with a host, or a URL that lacks a slash.
     """
     scheme, separator, rest = path.partition("://")
     if not separator:

@@ -71,7 +71,7 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
 
     A failed or superseded export raises :class:`~airflow_provider_koreai.exceptions.KoreAIExportFailedError` or
     :class:`~airflow_provider_koreai.exceptions.KoreAIExportSupersededError`, which Airflow may retry: the retry starts
-    a new export, and so does a task that is cleared after its end. Past ``timeout``:
+    a new export, and so does a task that is cleared after its export has ended. Past ``timeout``:
     :class:`~airflow_provider_koreai.exceptions.KoreAIExportTimeoutError`.
     """
 

@@ -109,6 +109,14 @@ def is_waiting(warehouse: Warehouse) -> bool:
     return bool(warehouse.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
 
 
+def check_that_the_later_one_is_left(warehouse: Warehouse, first: Loading, second: Future[Any]) -> None:
+    """The second load, of ``one`` and ``two``, waits for the first one, and replaces what that has loaded."""
+    wait_until("the second waits", lambda: is_waiting(warehouse), 30, every=0.05)
+    first.finish()
+    assert second.result(60)["replaced"] == 5010
+    assert [row.sentence for row in warehouse.rows()] == ["one", "two"]
+
+
 # -- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
@@ -124,20 +132,14 @@ def test_another_bots_load_does_not_wait(postgresql, tmp_path, pool):
 def test_two_loads_of_the_same_snapshot_leave_one_whole(postgresql, tmp_path, pool):
     loading = begun(postgresql, tmp_path / "pipe", pool)
     second = pool.submit(load, postgresql, export(tmp_path / "x.csv", "one", "two"))
-    wait_until("the second waits", lambda: is_waiting(postgresql), 30, every=0.05)
-    loading.finish()
-    assert second.result(60)["replaced"] == 5010
-    assert [row.sentence for row in postgresql.rows()] == ["one", "two"]
+    check_that_the_later_one_is_left(postgresql, loading, second)
 
 
 def test_a_table_with_its_schemas_name_is_the_same_as_without(postgresql, tmp_path, pool):
     loading = begun(postgresql, tmp_path / "pipe", pool)
     path = export(tmp_path / "x.csv", "one", "two")
     second = pool.submit(load, postgresql, path, table=f"public.{postgresql.table}")
-    wait_until("the second waits", lambda: is_waiting(postgresql), 30, every=0.05)
-    loading.finish()
-    assert second.result(60)["replaced"] == 5010
-    assert [row.sentence for row in postgresql.rows()] == ["one", "two"]
+    check_that_the_later_one_is_left(postgresql, loading, second)
 
 
 def test_a_stricter_isolation_level_of_the_connection_makes_no_difference(
@@ -148,10 +150,7 @@ def test_a_stricter_isolation_level_of_the_connection_makes_no_difference(
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_TEST", json.dumps(connection))
     loading = begun(postgresql, tmp_path / "pipe", pool)
     second = pool.submit(load, postgresql, export(tmp_path / "x.csv", "one", "two"))
-    wait_until("the second waits", lambda: is_waiting(postgresql), 30, every=0.05)
-    loading.finish()
-    assert second.result(60)["replaced"] == 5010
-    assert [row.sentence for row in postgresql.rows()] == ["one", "two"]
+    check_that_the_later_one_is_left(postgresql, loading, second)
 
 
 def test_a_load_that_has_waited_long_enough_says_so(postgresql, tmp_path, pool):
