@@ -6,26 +6,16 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
-    KoreAIError,
-    KoreAIExportTimeoutError,
-    from_payload,
-    to_payload,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.triggers.base import StartTriggerArgs
 
 # Seconds that Airflow's own deadline of a deferral stands behind the trigger's, which asks once more first.
 GRACE = 120.0
-TRIGGER = "airflow_provider_koreai.triggers.koreai.KoreAIExportStatusTrigger"
-_IDENTITY = ("request_id", "requested_time", "file_type")
 
 
 def deferral(timeout: float, execution_timeout: timedelta | None, **trigger_kwargs: Any) -> dict[str, Any]:
@@ -70,6 +60,8 @@ def start_in_triggerer(
     from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
     from airflow.triggers.base import StartTriggerArgs
 
+    from airflow_provider_koreai.triggers.koreai import TRIGGER
+
     if not AIRFLOW_V_3_3_PLUS:
         raise KoreAIConfigurationError(
             f"Task {task.task_id!r}: start_from_trigger needs Airflow 3.3 or later; leave it out, and the task "
@@ -88,46 +80,4 @@ def start_in_triggerer(
         next_method="execute_complete",
         next_kwargs={},
         timeout=timedelta(seconds=timeout),
-    )
-
-
-def success_event(export: Mapping[str, str]) -> dict[str, Any]:
-    """
-    Make the event of an export that is done.
-
-    :param export: its request ID, requested time and file type.
-    """
-    return {"status": "success", **export}
-
-
-def failure_event(error: KoreAIError) -> dict[str, Any]:
-    """
-    Make the event of a wait that ended otherwise.
-
-    :param error: how it ended.
-    """
-    return {"status": "error", **to_payload(error)}
-
-
-def export_of_event(event: Mapping[str, Any] | None, limit: str = "timeout") -> dict[str, str]:
-    """
-    Read an event of the trigger.
-
-    :param event: what the trigger fired.
-    :param limit: what set its deadline, ``timeout`` or ``execution_timeout``.
-    :return: request ID, requested time and file type of the export that is done.
-    :raises KoreAIError: the error that the wait ended with, of the same type and text.
-    :raises AirflowTaskTimeout: the task's ``execution_timeout`` is over.
-    """
-    status = event.get("status") if isinstance(event, dict) else None
-    if event is not None and status == "success" and all(isinstance(event.get(k), str) for k in _IDENTITY):
-        return {key: event[key] for key in _IDENTITY}
-    if event is not None and status == "error":
-        error = from_payload(event)
-        if isinstance(error, KoreAIExportTimeoutError) and limit == "execution_timeout":
-            raise AirflowTaskTimeout(str(error))
-        raise error
-    raise KoreAIError(
-        "The trigger resumed this task without an event that this version of airflow-provider-koreai "
-        "understands. Are worker and triggerer on the same version?"
     )

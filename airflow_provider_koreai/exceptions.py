@@ -7,15 +7,13 @@ without using up its retries. No message ever holds a secret, a token or a downl
 
 from __future__ import annotations
 
-import traceback
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 
 class KoreAIError(AirflowException):
@@ -185,22 +183,3 @@ def from_payload(payload: Mapping[str, Any]) -> KoreAIError:
         if issubclass(cls, kind) and is_valid(payload.get(name))
     }
     return cls(str(payload.get("message", "")), **more)
-
-
-@contextmanager
-def without_locals() -> Iterator[None]:
-    """
-    Let errors pass, whatever their kind, but not the variables of the functions that they come from.
-
-    Those hold tokens, links and keys, and error trackers send variables along with a traceback.
-    """
-    try:
-        yield
-    except BaseException as error:
-        seen: list[BaseException] = []
-        current: BaseException | None = error
-        while current is not None and current not in seen:
-            seen.append(current)
-            traceback.clear_frames(current.__traceback__)
-            current = current.__cause__ or current.__context__
-        raise

@@ -60,9 +60,9 @@ def child_ours(link: str, target: str) -> dict[str, float]:
     """This provider, with all its checks."""
     import requests  # noqa: F401 - what a task that has asked for the status has imported
 
-    from airflow_provider_koreai.auth import settings_from_connection
-    from airflow_provider_koreai.download import download_export
-    from airflow_provider_koreai.exports import Export, ExportIdentity, ExportStatus, ExportWatch
+    from airflow_provider_koreai.api.settings import settings_from_connection
+    from airflow_provider_koreai.download.export_file import download_export
+    from airflow_provider_koreai.jobs.export import Export, ExportIdentity, ExportStatus, ExportWatch
 
     base, _, _ = link.partition("/api/")
     settings = settings_from_connection("bench", host=base, login="cs-1", password="secret")
@@ -70,7 +70,7 @@ def child_ours(link: str, target: str) -> dict[str, float]:
     conn_id = "moto" if target.startswith("s3:") else None
     bare = peak_and_now()[1]
     if conn_id:
-        from airflow_provider_koreai.paths import file_system
+        from airflow_provider_koreai.storage.paths import file_system
 
         file_system(target, conn_id)[0].exists("bench/nothing")  # loads the client, which is large itself
     found, figures = measured(
@@ -183,7 +183,8 @@ def link_from(emulator: EmulatorProcess, media_url: str) -> str:
     """The download link that the emulator's status call gives for a finished export."""
     import requests
 
-    from airflow_provider_koreai.auth import TokenSigner, settings_from_connection
+    from airflow_provider_koreai.api.settings import settings_from_connection
+    from airflow_provider_koreai.api.tokens import TokenSigner
 
     connection = emulator.connection()
     settings = settings_from_connection(

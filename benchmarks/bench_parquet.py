@@ -33,7 +33,7 @@ ROW_GROUP_SIZE = 122_880
 
 def ours(path: str, target: str) -> int:
     """This provider."""
-    from airflow_provider_koreai.parquet import convert_utterances
+    from airflow_provider_koreai.utterances.parquet import convert_utterances
 
     log = logging.getLogger(__name__)
     return convert_utterances(path, target, row_group_size=ROW_GROUP_SIZE, log=log).rows

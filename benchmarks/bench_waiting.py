@@ -41,7 +41,7 @@ def simulate_ours(duration: float, seed: int, progress: str) -> tuple[float, int
 
     :return: seconds from the export's end to the wait's, and status calls made.
     """
-    from airflow_provider_koreai.polling import Pace
+    from airflow_provider_koreai.jobs.polling import Pace
 
     rng = random.Random(seed)
     pace = Pace(60.0, rng.random)

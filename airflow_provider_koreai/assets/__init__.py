@@ -1,0 +1,1 @@
+"""The asset that stands for a bot's utterances, and lineage."""

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_koreai.api import bot_id_argument
-from airflow_provider_koreai.auth import DEFAULT_HOST
+from airflow_provider_koreai.api.calls import bot_id_argument
+from airflow_provider_koreai.api.settings import DEFAULT_HOST
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 
 if TYPE_CHECKING:

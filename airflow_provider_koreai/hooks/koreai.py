@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_koreai import api
-from airflow_provider_koreai.auth import ConnectionSettings, TokenSigner, settings_from_connection
+from airflow_provider_koreai.api.calls import may_be_retried
+from airflow_provider_koreai.api.settings import ConnectionSettings, settings_from_connection
+from airflow_provider_koreai.api.tokens import TokenSigner
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
@@ -18,9 +19,10 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRateLimitError,
     KoreAIRefusedError,
     KoreAIServerError,
-    without_locals,
 )
-from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
+from airflow_provider_koreai.jobs import export as export_job
+from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
+from airflow_provider_koreai.redaction import without_locals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -29,10 +31,10 @@ if TYPE_CHECKING:
     import tenacity
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_koreai.api import ApiAnswer, ApiRequest
-    from airflow_provider_koreai.bots import Bot, LinkedApps
-    from airflow_provider_koreai.download import DownloadResult
-    from airflow_provider_koreai.exports import Export
+    from airflow_provider_koreai.api.bots import Bot, LinkedApps
+    from airflow_provider_koreai.api.calls import ApiAnswer, ApiRequest
+    from airflow_provider_koreai.download.export_file import DownloadResult
+    from airflow_provider_koreai.jobs.export import Export
 
 T = TypeVar("T")
 
@@ -121,8 +123,8 @@ class KoreAIHook(BaseHook):
         :raises KoreAIRequestError: another 4xx, or an answer that is not the API's.
         :raises KoreAIServerError: 5xx or no answer, after retries.
         """
-        request = api.start_request(self.settings.base_url, bot_id, state=state, file_type=file_type)
-        return self._call(request, api.read_export)
+        request = export_job.start_request(self.settings.base_url, bot_id, state=state, file_type=file_type)
+        return self._call(request, export_job.read_export)
 
     def get_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
         """
@@ -132,8 +134,8 @@ class KoreAIHook(BaseHook):
         :param max_tries: how often the call is sent at most; the hook's when None.
         :raises KoreAIError: as :meth:`start_export`.
         """
-        request = api.status_request(self.settings.base_url, bot_id)
-        return self._call(request, api.read_export, max_tries)
+        request = export_job.status_request(self.settings.base_url, bot_id)
+        return self._call(request, export_job.read_export, max_tries)
 
     def list_bots(self) -> list[Bot]:
         """
@@ -147,7 +149,7 @@ class KoreAIHook(BaseHook):
         :raises KoreAIRequestError: another 4xx, an answer that is not the API's, or a list without an end.
         :raises KoreAIError: as :meth:`start_export`.
         """
-        from airflow_provider_koreai import bots
+        from airflow_provider_koreai.api import bots
 
         listing = bots.BotListing()
         while listing.next_offset is not None:
@@ -164,7 +166,7 @@ class KoreAIHook(BaseHook):
         :return: the apps of its version in development, and those of its published version.
         :raises KoreAIError: as :meth:`start_export`.
         """
-        from airflow_provider_koreai import bots
+        from airflow_provider_koreai.api import bots
 
         request = bots.linked_apps_request(self.settings.base_url, bot_id, language)
         return self._call(request, bots.read_linked_apps)
@@ -208,7 +210,7 @@ class KoreAIHook(BaseHook):
         :raises KoreAIExportSupersededError: a newer export took its place.
         :raises KoreAIError: as :meth:`start_export`.
         """
-        from airflow_provider_koreai.download import download_export
+        from airflow_provider_koreai.download.export_file import download_export
 
         watch = ExportWatch(
             bot_id,
@@ -281,15 +283,15 @@ class KoreAIHook(BaseHook):
         :param max_tries: how often the call is sent at most; the hook's when None.
         :raises KoreAIError: as :meth:`start_export`.
         """
-        from airflow_provider_koreai.async_transport import asend, shared_client
+        from airflow_provider_koreai.api.async_client import asend, shared_client
 
         settings = await self.asettings()
         signer = await self._async_signer(settings)
-        request = api.status_request(settings.base_url, bot_id)
+        request = export_job.status_request(settings.base_url, bot_id)
         async with shared_client(settings) as shared:
             async for attempt in self._retrying(request, max_tries, asynchronous=True):
                 with attempt, without_locals():
-                    export = api.read_export(
+                    export = export_job.read_export(
                         request, await asend(shared, settings, request, signer.sign), self.koreai_conn_id
                     )
         return export
@@ -297,7 +299,7 @@ class KoreAIHook(BaseHook):
     @contextlib.asynccontextmanager
     async def aopen(self) -> AsyncIterator[None]:
         """Keep the event loop's shared connection pool open for as long as this context lasts."""
-        from airflow_provider_koreai.async_transport import shared_client
+        from airflow_provider_koreai.api.async_client import shared_client
 
         async with shared_client(await self.asettings()):
             yield
@@ -323,7 +325,7 @@ class KoreAIHook(BaseHook):
 
     @cached_property
     def _session(self) -> requests.Session:
-        from airflow_provider_koreai.transport import new_session
+        from airflow_provider_koreai.api.client import new_session
 
         return new_session()
 
@@ -338,7 +340,7 @@ class KoreAIHook(BaseHook):
     async def _aread_settings(self) -> ConnectionSettings:
         from airflow.providers.common.compat.connection import get_async_connection
 
-        from airflow_provider_koreai.compat import get_async_extra_dejson
+        from airflow_provider_koreai.version_compat import get_async_extra_dejson
 
         connection = await get_async_connection(self.koreai_conn_id, hook=self)
         return self._settings_of(connection, await get_async_extra_dejson(connection))
@@ -383,7 +385,7 @@ class KoreAIHook(BaseHook):
         return result
 
     def _send(self, request: ApiRequest) -> ApiAnswer:
-        from airflow_provider_koreai.transport import send
+        from airflow_provider_koreai.api.client import send
 
         return send(self._session, self.settings, request, self._signer.sign())
 
@@ -412,7 +414,7 @@ class KoreAIHook(BaseHook):
             stop=tenacity.stop_after_attempt(max_tries) | tenacity.stop_before_delay(self.max_retry_seconds),
             wait=wait,
             retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, KoreAIError) and api.may_be_retried(request, error)
+                lambda error: isinstance(error, KoreAIError) and may_be_retried(request, error)
             ),
             before_sleep=tell,
             reraise=True,

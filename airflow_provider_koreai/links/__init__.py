@@ -1,0 +1,1 @@
+"""The buttons on a task in Airflow's UI."""

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
-from airflow_provider_koreai.api import bot_id_argument
+from airflow_provider_koreai.api.calls import bot_id_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,8 +106,8 @@ def file_url(path: str, storage_conn_id: str | None = None) -> str | None:
     :param storage_conn_id: the connection for an object store.
     :return: the address; None for a local file and for a store without a console that is known.
     """
-    from airflow_provider_koreai.lineage import dataset_name
-    from airflow_provider_koreai.paths import file_system
+    from airflow_provider_koreai.assets.lineage import dataset_name
+    from airflow_provider_koreai.storage.paths import file_system
 
     namespace, key = dataset_name(path)
     scheme, _, bucket = namespace.partition("://")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_koreai.arguments import choice, whole_number
 from airflow_provider_koreai.exceptions import (
     KoreAIComparisonError,
     KoreAIConfigurationError,
     KoreAIFileError,
 )
-from airflow_provider_koreai.exports import choice, whole_number
 from airflow_provider_koreai.operators.load_utterances import time_of_run
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_koreai.comparing import Source
-    from airflow_provider_koreai.table_snapshots import BotSnapshots
+    from airflow_provider_koreai.compare.comparing import Source
+    from airflow_provider_koreai.warehouse.snapshots import BotSnapshots
 
 MISSING_BEFORE = ("empty", "fail")
 
@@ -134,11 +134,11 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         :param context: Airflow's.
         :return: what changed.
         """
-        from airflow_provider_koreai.comparing import compare
-        from airflow_provider_koreai.comparison import Limits
-        from airflow_provider_koreai.detail import DetailWriter
-        from airflow_provider_koreai.output import Output
-        from airflow_provider_koreai.report import report_writer
+        from airflow_provider_koreai.compare.comparing import compare
+        from airflow_provider_koreai.compare.comparison import Limits
+        from airflow_provider_koreai.compare.detail import DetailWriter
+        from airflow_provider_koreai.compare.report import report_writer
+        from airflow_provider_koreai.storage.output import Output
 
         limits = Limits(
             _fraction("max_removed_fraction", self.max_removed_fraction),
@@ -185,7 +185,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
 
     def _sources(self, context: Context) -> tuple[Source | None, Source]:
         """Find out what to compare; the earlier one is None where it is missing and may be."""
-        from airflow_provider_koreai.comparing import FileSource
+        from airflow_provider_koreai.compare.comparing import FileSource
 
         may_be_missing = choice("missing_before", self.missing_before, MISSING_BEFORE) == "empty"
         if self.before and self.before_snapshot:
@@ -203,7 +203,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             if not file.exists():
                 raise KoreAIFileError(f"after={self.after!r:.200}: there is no such file.")
         if before is None or after is None:
-            from airflow_provider_koreai.warehouse import snapshot_argument
+            from airflow_provider_koreai.warehouse.table import snapshot_argument
 
             snapshots = self._snapshots()
             time = snapshot_argument(self.after_snapshot or time_of_run(context))
@@ -220,8 +220,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         return (None if missing else before), after
 
     def _snapshots(self) -> BotSnapshots:
-        from airflow_provider_koreai.table_snapshots import BotSnapshots
-        from airflow_provider_koreai.warehouse import utterances_table
+        from airflow_provider_koreai.warehouse.snapshots import BotSnapshots
+        from airflow_provider_koreai.warehouse.table import utterances_table
 
         for name in ("table", "conn_id", "bot_id"):
             value = getattr(self, name)
@@ -242,7 +242,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
 
     def _earlier(self, snapshots: BotSnapshots, time: datetime, *, is_new: bool) -> tuple[Source | None, str]:
         """Give the earlier snapshot in the table, or say what is missing."""
-        from airflow_provider_koreai.warehouse import snapshot_argument
+        from airflow_provider_koreai.warehouse.table import snapshot_argument
 
         if self.before_snapshot:
             earlier = snapshot_argument(self.before_snapshot)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_koreai.arguments import whole_number
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
-from airflow_provider_koreai.exports import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ class KoreAIConvertUtterancesOperator(BaseOperator):
         :param context: Airflow's.
         :return: what was written.
         """
-        from airflow_provider_koreai.parquet import convert_utterances
+        from airflow_provider_koreai.utterances.parquet import convert_utterances
 
         row_group_size = whole_number("row_group_size", self.row_group_size)
         if not row_group_size:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_koreai.compat import ResumableJobMixin
-from airflow_provider_koreai.deferral import deferral, export_of_event
+from airflow_provider_koreai.deferral import deferral
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
     KoreAIError,
@@ -18,14 +17,16 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportSupersededError,
     final,
 )
-from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
+from airflow_provider_koreai.jobs.events import export_of_event
+from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
+from airflow_provider_koreai.jobs.waiting import Wait, note_trouble
 from airflow_provider_koreai.links.koreai import (
     KoreAIBotLink,
     KoreAIExportedFileLink,
     store_bot_link,
     store_file_link,
 )
-from airflow_provider_koreai.waiting import Wait, note_trouble
+from airflow_provider_koreai.version_compat import ResumableJobMixin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_koreai.download import DownloadResult
+    from airflow_provider_koreai.download.export_file import DownloadResult
     from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
 # Longest pause between two status calls of the one-task form, in seconds.
@@ -386,7 +387,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         """
         if self._result is None:
             return None
-        from airflow_provider_koreai.lineage import lineage_of_download
+        from airflow_provider_koreai.assets.lineage import lineage_of_download
 
         return lineage_of_download(self.hook.settings.base_url, self.bot_id, self._result)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_koreai.arguments import choice, whole_number
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
-from airflow_provider_koreai.exports import ExportIdentity, choice, whole_number
+from airflow_provider_koreai.jobs.export import ExportIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         Airflow's ObjectStoragePath understands. (templated)
     :param table: ``table`` or ``schema.table``, literally as the database knows it. Its columns: ``bot_id``,
         ``snapshot``, ``task_name``, ``sentence``, ``type``, ``language``, ``entities`` (JSON text), ``row_hash``
-        (:func:`~airflow_provider_koreai.row_hash.row_hash`), ``export_request_id``, ``requested_time``,
+        (:func:`~airflow_provider_koreai.utterances.row_hash.row_hash`), ``export_request_id``, ``requested_time``,
         ``loaded_at``. (templated)
     :param conn_id: ID of the database's connection. (templated)
     :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
@@ -124,9 +125,9 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         :param context: Airflow's.
         :return: what was loaded.
         """
-        from airflow_provider_koreai.database import Database
-        from airflow_provider_koreai.loading import Loader, Snapshot
-        from airflow_provider_koreai.warehouse import snapshot_argument, utterances_table
+        from airflow_provider_koreai.warehouse.database import Database
+        from airflow_provider_koreai.warehouse.loading import Loader, Snapshot
+        from airflow_provider_koreai.warehouse.table import snapshot_argument, utterances_table
 
         if not (isinstance(self.bot_id, str) and self.bot_id.strip()):
             raise KoreAIConfigurationError(

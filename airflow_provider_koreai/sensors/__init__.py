@@ -1,0 +1,1 @@
+"""The sensor. It orchestrates; what is decided and what is sent is in the wings below."""

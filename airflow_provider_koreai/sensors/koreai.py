@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_koreai.deferral import deferral, export_of_event, start_in_triggerer
+from airflow_provider_koreai.deferral import deferral, start_in_triggerer
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
     KoreAIError,
@@ -23,9 +23,10 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRateLimitError,
     final,
 )
-from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
+from airflow_provider_koreai.jobs.events import export_of_event
+from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
+from airflow_provider_koreai.jobs.waiting import note_trouble, timeout_text
 from airflow_provider_koreai.links.koreai import KoreAIBotLink, store_bot_link
-from airflow_provider_koreai.waiting import note_trouble, timeout_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_koreai.deferral import TRIGGER, failure_event, success_event
 from airflow_provider_koreai.exceptions import KoreAIError
-from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
-from airflow_provider_koreai.waiting import Wait
+from airflow_provider_koreai.jobs.events import failure_event, success_event
+from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
+from airflow_provider_koreai.jobs.waiting import Wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+TRIGGER = "airflow_provider_koreai.triggers.koreai.KoreAIExportStatusTrigger"
 XCOM_RETURN_KEY = "return_value"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_koreai.deferral import export_of_event
 from airflow_provider_koreai.exceptions import KoreAIError, KoreAIExportFailedError
+from airflow_provider_koreai.jobs.events import export_of_event
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
 
 EXPORT = {"request_id": "er-1", "requested_time": "2026-11-25T06:00:00.000Z", "file_type": "csv"}

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.content import ContentError, CsvCheck
 from airflow_provider_koreai.emulator.data import data_sets, render
-from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
+from airflow_provider_koreai.utterances.checks import ContentError, CsvCheck
+from airflow_provider_koreai.utterances.json_array import JsonArrayError, JsonArrayParser
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_koreai.exports import Log
+    from airflow_provider_koreai.version_compat import Log
 
 # Those that speak of requests, and those that Airflow keeps apart from the root.
 _LOGGERS = ("", "airflow.task", "asyncio", "httpcore", "httpx", "requests", "urllib3")

@@ -318,7 +318,7 @@ def test_what_was_loaded_equals_its_file_whatever_the_order(warehouse: Warehouse
 def test_nobody_is_kept_from_writing_while_a_snapshot_is_read(
     postgresql: Warehouse, old: str, new: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_koreai import table_snapshots
+    from airflow_provider_koreai.warehouse import snapshots as table_snapshots
 
     load(postgresql, old, MONDAY)
     read = table_snapshots.batches_of

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-from airflow_provider_koreai import exports
 from airflow_provider_koreai.exceptions import KoreAIError, KoreAIExportSupersededError
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.jobs import export as exports
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
     KoreAIExportUtterancesOperator,

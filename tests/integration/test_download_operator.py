@@ -14,8 +14,8 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
 )
-from airflow_provider_koreai.exports import ECHO_TOLERANCE, parse_time
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.jobs.export import ECHO_TOLERANCE, parse_time
 from airflow_provider_koreai.operators.koreai import KoreAIDownloadUtterancesOperator
 
 from .running import run_task

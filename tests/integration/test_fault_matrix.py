@@ -15,7 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_koreai import download, polling
+from airflow_provider_koreai.download import export_file as download
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
@@ -25,6 +25,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRequestError,
     KoreAIServerError,
 )
+from airflow_provider_koreai.jobs import polling
 
 from .certificates import Authority
 from .fault_matrix import (

@@ -22,8 +22,8 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRequestError,
     KoreAIServerError,
 )
-from airflow_provider_koreai.exports import ExportStatus
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.jobs.export import ExportStatus
 
 from .download.conftest import ScriptedServer
 
@@ -359,7 +359,7 @@ def test_the_connections_uri_form_works(monkeypatch, emulator):
 
 
 def test_waits_on_one_event_loop_share_their_connections_and_close_them(koreai_conn, emulator):
-    from airflow_provider_koreai import async_transport
+    from airflow_provider_koreai.api import async_client as async_transport
 
     emulator.control.configure_bot(BOT, too_soon_seconds=0)
     KoreAIHook().start_export(BOT)

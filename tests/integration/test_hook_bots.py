@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_koreai.bots import Bot
+from airflow_provider_koreai.api.bots import Bot
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
@@ -51,7 +51,7 @@ def secrets_of(emulator) -> list[str]:
     """The Client Secrets that the emulator tells with its bots, as a caller gets them."""
     import requests
 
-    from airflow_provider_koreai.auth import TokenSigner
+    from airflow_provider_koreai.api.tokens import TokenSigner
 
     token = TokenSigner(KoreAIHook().settings).sign()
     url = f"{emulator.base_url}/api/public/bots?limit=50"

@@ -17,8 +17,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDatabaseError, KoreAIFileError
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
-from airflow_provider_koreai.row_hash import row_hash
 from airflow_provider_koreai.utterances import read_utterances
+from airflow_provider_koreai.utterances.row_hash import row_hash
 
 from .running import new_context, run_task
 

@@ -9,11 +9,11 @@ import re
 
 import pytest
 
-from airflow_provider_koreai import download as download_module
-from airflow_provider_koreai import polling
+from airflow_provider_koreai.download import export_file as download_module
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.jobs import polling
 
 from .certificates import Authority
 from .logs import everything_logged

@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from airflow_provider_koreai import download as download_module
-from airflow_provider_koreai import polling
+from airflow_provider_koreai.download import export_file as download_module
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
@@ -20,6 +19,7 @@ from airflow_provider_koreai.exceptions import (
     from_payload,
 )
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.jobs import polling
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
 
 from .certificates import Authority

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_koreai.auth import TokenSigner
+from airflow_provider_koreai.api.tokens import TokenSigner
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
@@ -145,7 +145,7 @@ def test_a_download(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("airflow_provider_koreai.download._sleep", lambda seconds: None)
+    monkeypatch.setattr("airflow_provider_koreai.download.export_file._sleep", lambda seconds: None)
     hook = connect()
     hook.start_export(BOT)
     emulator.control.add_fault(BOT, "download", times=-1, **fault)

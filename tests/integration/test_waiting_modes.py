@@ -20,7 +20,6 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_koreai import polling
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
@@ -30,6 +29,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRefusedError,
 )
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.jobs import polling
 from airflow_provider_koreai.links.koreai import KoreAIBotLink, builder_url
 from airflow_provider_koreai.operators.koreai import KoreAIExportUtterancesOperator
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.api import (
+from airflow_provider_koreai.api.calls import (
     MAX_ANSWER_BYTES,
     ApiAnswer,
     bot_id_argument,
@@ -22,11 +22,7 @@ from airflow_provider_koreai.api import (
     is_trouble,
     is_unreadable,
     may_be_retried,
-    read_export,
     retry_after,
-    scrub,
-    start_request,
-    status_request,
     vendor_message,
 )
 from airflow_provider_koreai.exceptions import (
@@ -39,7 +35,14 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRequestError,
     KoreAIServerError,
 )
-from airflow_provider_koreai.exports import Export, ExportStatus
+from airflow_provider_koreai.jobs.export import (
+    Export,
+    ExportStatus,
+    read_export,
+    start_request,
+    status_request,
+)
+from airflow_provider_koreai.redaction import scrub
 
 BASE = "https://bots.kore.ai"
 BOT = "st-0a1b2c3d-4e5f-5a6b-8c7d-0123456789ab"

@@ -15,17 +15,17 @@ from airflow.providers.common.compat.sdk import BaseHook
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai import auth
-from airflow_provider_koreai.auth import (
+from airflow_provider_koreai.api import tokens
+from airflow_provider_koreai.api.settings import (
     ALGORITHMS,
     EXTRA_FIELDS,
     JWE_ALGORITHMS,
     JWE_ENCRYPTIONS,
     ConnectionSettings,
-    TokenSigner,
     is_loopback,
     settings_from_connection,
 )
+from airflow_provider_koreai.api.tokens import TokenSigner
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 
 CONN = "koreai_prod"
@@ -533,7 +533,7 @@ class TestToken:
 
     def test_each_is_signed_at_its_own_time(self, monkeypatch):
         clock = iter([1_000_000.0, 1_000_060.9])
-        monkeypatch.setattr(auth, "time", SimpleNamespace(time=lambda: next(clock)))
+        monkeypatch.setattr(tokens, "time", SimpleNamespace(time=lambda: next(clock)))
         signer = TokenSigner(settings_of())
         options = {"verify_exp": False, "verify_iat": False}
         first, second = (decode(signer.sign(), SECRET, "HS256", options=options) for _ in range(2))
@@ -605,7 +605,7 @@ class TestWrongKeys:
 
     def test_a_key_that_is_too_short_is_refused_by_its_size(self, rsa_key, monkeypatch):
         monkeypatch.setattr(
-            auth, "_SHORTEST_KEY", 3072
+            tokens, "_SHORTEST_KEY", 3072
         )  # nothing makes a key any more that is really too short
         text = wrong({"algorithm": "RS512"}, password=pem_of(rsa_key))
         assert "password is an RSA key of 2048 bits, which is too short" in text

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.api import ApiAnswer, error_from
-from airflow_provider_koreai.bots import (
+from airflow_provider_koreai.api.bots import (
     MAX_PAGES,
     PAGE_SIZE,
     Bot,
@@ -23,6 +22,7 @@ from airflow_provider_koreai.bots import (
     read_bot_page,
     read_linked_apps,
 )
+from airflow_provider_koreai.api.calls import ApiAnswer, error_from
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_koreai import comparing, csv_lines, partitions
-from airflow_provider_koreai.comparing import FileSource, compare
-from airflow_provider_koreai.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
+from airflow_provider_koreai.compare import comparing, partitions
+from airflow_provider_koreai.compare.comparing import FileSource, compare
+from airflow_provider_koreai.compare.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
 from airflow_provider_koreai.exceptions import KoreAIError, KoreAIFileError
+from airflow_provider_koreai.utterances import csv_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +135,7 @@ def test_how_a_snapshot_is_written_makes_no_difference(tmp_path: Path, form: str
 def test_a_snapshot_can_be_a_parquet_file(tmp_path: Path) -> None:
     import logging
 
-    from airflow_provider_koreai.parquet import convert_utterances
+    from airflow_provider_koreai.utterances.parquet import convert_utterances
 
     data = [("A", "to rome", "x", "en"), ("", "no task", "x", "")]
     old = source(tmp_path, "old.csv", csv_text(data))
@@ -208,7 +209,7 @@ def test_the_order_of_the_changes_is_the_same_in_each_process(tmp_path: Path) ->
     old = source(tmp_path, "old.csv", csv_text([("A", f"old {number}", "x", "en") for number in range(50)]))
     new = source(tmp_path, "new.csv", csv_text([("A", f"new {number}", "x", "en") for number in range(50)]))
     code = (
-        "import sys; from airflow_provider_koreai.comparing import *; "
+        "import sys; from airflow_provider_koreai.compare.comparing import *; "
         "compare(FileSource(sys.argv[1]), FileSource(sys.argv[2]), print)"
     )
     first, second = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.comparison import (
+from airflow_provider_koreai.compare.comparison import (
     ADDED,
     MOVED,
     REMOVED,

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from airflow_provider_koreai.compression import compression_argument, compressor_factory
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
+from airflow_provider_koreai.storage.compression import compression_argument, compressor_factory
 
 
 @pytest.mark.parametrize(("value", "name"), [(None, None), ("", None), ("gzip", "gzip"), (" GZIP", "gzip")])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai import content
-from airflow_provider_koreai.content import ContentError, CsvCheck, JsonCheck, check_for
+from airflow_provider_koreai.utterances import checks as content
+from airflow_provider_koreai.utterances.checks import ContentError, CsvCheck, JsonCheck, check_for
 
 HEADER = b"taskName,sentence,type,language\n"
 

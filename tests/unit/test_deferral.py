@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_koreai.deferral import GRACE, deferral, export_of_event, failure_event, success_event
+from airflow_provider_koreai.deferral import GRACE, deferral
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
@@ -23,6 +23,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRequestError,
     KoreAIServerError,
 )
+from airflow_provider_koreai.jobs.events import export_of_event, failure_event, success_event
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
     KoreAIExportUtterancesOperator,

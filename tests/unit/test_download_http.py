@@ -9,13 +9,8 @@ import pytest
 import requests
 import urllib3
 
-from airflow_provider_koreai.download_http import (
-    content_encoding,
-    content_range,
-    explain,
-    quiet_http_logs,
-    validator_of,
-)
+from airflow_provider_koreai.api.content_encoding import content_encoding
+from airflow_provider_koreai.download.transfer import content_range, explain, quiet_http_logs, validator_of
 
 NOW = "Tue, 14 Nov 2023 22:13:20 GMT"
 SECOND_BEFORE = "Tue, 14 Nov 2023 22:13:19 GMT"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.auth import ConnectionSettings
-from airflow_provider_koreai.download_links import LinkPolicy, redirect_target, split_link
+from airflow_provider_koreai.api.settings import ConnectionSettings
+from airflow_provider_koreai.download.links import LinkPolicy, redirect_target, split_link
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIError
 
 SECRET = "s=c2VjcmV0&e=1700000000"

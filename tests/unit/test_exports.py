@@ -11,21 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_koreai.arguments import choice, file_type_argument
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
     KoreAIError,
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
 )
-from airflow_provider_koreai.exports import (
+from airflow_provider_koreai.jobs.export import (
     Export,
     ExportIdentity,
     ExportStatus,
     ExportWatch,
     Verdict,
-    choice,
     describe,
-    file_type_argument,
     judge,
     parse_time,
 )

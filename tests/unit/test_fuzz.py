@@ -18,15 +18,16 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.api import ApiAnswer, read_export, status_request
-from airflow_provider_koreai.content import ContentError, check_for
-from airflow_provider_koreai.deferral import export_of_event
-from airflow_provider_koreai.download_http import content_encoding, content_range, validator_of
+from airflow_provider_koreai.api.calls import ApiAnswer
+from airflow_provider_koreai.api.content_encoding import content_encoding
+from airflow_provider_koreai.download.transfer import content_range, validator_of
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError, from_payload
-from airflow_provider_koreai.exports import ExportIdentity, ExportWatch
-from airflow_provider_koreai.paths import PathArgument, local_path
+from airflow_provider_koreai.jobs.events import export_of_event
+from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch, read_export, status_request
+from airflow_provider_koreai.storage.paths import PathArgument, local_path
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
 from airflow_provider_koreai.utterances import KoreAIFileError, Utterance, read_utterances
+from airflow_provider_koreai.utterances.checks import ContentError, check_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

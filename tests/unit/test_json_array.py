@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai import json_array
-from airflow_provider_koreai.json_array import JsonArrayError, JsonArrayParser
+from airflow_provider_koreai.utterances import json_array
+from airflow_provider_koreai.utterances.json_array import JsonArrayError, JsonArrayParser
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_koreai.download import DownloadResult
-from airflow_provider_koreai.lineage import bot_name, dataset_name, lineage_of_download
+from airflow_provider_koreai.assets.lineage import bot_name, dataset_name, lineage_of_download
+from airflow_provider_koreai.download.export_file import DownloadResult
 
 RESULT = DownloadResult(
     path="s3://lake/koreai/utterances.csv",

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_koreai import csv_lines
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIFileError
-from airflow_provider_koreai.parquet import ConvertResult, convert_utterances
-from airflow_provider_koreai.utterances import Utterance, read_utterances
+from airflow_provider_koreai.utterances import Utterance, csv_lines, read_utterances
+from airflow_provider_koreai.utterances.parquet import ConvertResult, convert_utterances
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -256,7 +255,7 @@ def test_a_parquet_file_may_have_its_texts_as_a_dictionary_or_as_large_ones(tmp_
 def test_a_full_disk_is_told_and_leaves_nothing(
     source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_koreai import destination
+    from airflow_provider_koreai.storage import local as destination
 
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")

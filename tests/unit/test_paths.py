@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
-from airflow_provider_koreai.exports import ExportIdentity
-from airflow_provider_koreai.paths import PathArgument, local_path
+from airflow_provider_koreai.jobs.export import ExportIdentity
+from airflow_provider_koreai.storage.paths import PathArgument, local_path
 
 EXPORT = ExportIdentity("ds-1", "2023-07-26T13:15:04.984Z")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.polling import (
+from airflow_provider_koreai.jobs.polling import (
     LEAST_UPPER,
     LONGEST_AFTER_FAILURE,
     SHORTEST,

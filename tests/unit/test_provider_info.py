@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 import airflow_provider_koreai
-from airflow_provider_koreai import auth
+from airflow_provider_koreai.api import settings as auth
 from airflow_provider_koreai.get_provider_info import get_provider_info
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from airflow_provider_koreai.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
+from airflow_provider_koreai.compare.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
+from airflow_provider_koreai.compare.report import chart, html_report, markdown_report, report_writer
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
-from airflow_provider_koreai.report import chart, html_report, markdown_report, report_writer
 
 HOSTILE = [
     "<script>alert(1)</script>",

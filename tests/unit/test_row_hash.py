@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.row_hash import entities_text, row_hash
 from airflow_provider_koreai.utterances import Utterance
+from airflow_provider_koreai.utterances.row_hash import entities_text, row_hash
 
 texts = st.text(max_size=3)
 utterances = st.builds(

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from airflow_provider_koreai.compression import compressor_factory
+from airflow_provider_koreai.download.storing import Storing
 from airflow_provider_koreai.exceptions import KoreAIDownloadError
-from airflow_provider_koreai.storing import Storing
+from airflow_provider_koreai.storage.compression import compressor_factory
 
 
 class Memory:

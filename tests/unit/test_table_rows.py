@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_koreai.exceptions import KoreAIFileError
-from airflow_provider_koreai.table_rows import Batches, CopyText
 from airflow_provider_koreai.utterances import Utterance
+from airflow_provider_koreai.warehouse.rows import Batches, CopyText
 
 ONE = Utterance("A", "b", "c", "en", (), {})
 

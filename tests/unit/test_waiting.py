@@ -23,8 +23,8 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRequestError,
     KoreAIServerError,
 )
-from airflow_provider_koreai.exports import Export, ExportIdentity, ExportStatus, ExportWatch
-from airflow_provider_koreai.waiting import Wait, note_trouble
+from airflow_provider_koreai.jobs.export import Export, ExportIdentity, ExportStatus, ExportWatch
+from airflow_provider_koreai.jobs.waiting import Wait, note_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from airflow_provider_koreai import api, download, polling
-from airflow_provider_koreai.auth import ConnectionSettings, TokenSigner, settings_from_connection
+from airflow_provider_koreai.api.calls import ApiAnswer, ApiRequest
+from airflow_provider_koreai.api.settings import ConnectionSettings, settings_from_connection
+from airflow_provider_koreai.api.tokens import TokenSigner
+from airflow_provider_koreai.download import export_file as download
 from airflow_provider_koreai.emulator.process import EmulatorProcess
-from airflow_provider_koreai.exports import Export, ExportIdentity, ExportStatus, ExportWatch
+from airflow_provider_koreai.jobs import export as export_job
+from airflow_provider_koreai.jobs import polling
+from airflow_provider_koreai.jobs.export import Export, ExportIdentity, ExportStatus, ExportWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,19 +75,21 @@ class Bot:
     def fault(self, kind: str, **params: Any) -> None:
         self.emulator.control.add_fault(self.id, params.pop("call", "download"), kind, **params)
 
-    def _call(self, request: api.ApiRequest) -> Export:
+    def _call(self, request: ApiRequest) -> Export:
         token = TokenSigner(self.settings).sign()
         response = requests.request(request.method, request.url, headers={"auth": token}, timeout=10)
-        return api.read_export(
-            request, api.ApiAnswer(response.status_code, response.headers, response.content), "test"
+        return export_job.read_export(
+            request, ApiAnswer(response.status_code, response.headers, response.content), "test"
         )
 
     def start(self, file_type: str = "csv") -> ExportIdentity:
-        return self._call(api.start_request(self.settings.base_url, self.id, file_type=file_type)).identity
+        return self._call(
+            export_job.start_request(self.settings.base_url, self.id, file_type=file_type)
+        ).identity
 
     def get_export(self) -> Export:
         self.asked += 1
-        return self.mutate(self._call(api.status_request(self.settings.base_url, self.id)))
+        return self.mutate(self._call(export_job.status_request(self.settings.base_url, self.id)))
 
     def download(
         self,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_koreai import destination
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError
+from airflow_provider_koreai.storage import local as destination
 from airflow_provider_koreai.utterances import read_utterances
 
 from .conftest import csv_bytes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_koreai import download
+from airflow_provider_koreai.download import export_file as download
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError
 
 from .conftest import csv_bytes, json_bytes

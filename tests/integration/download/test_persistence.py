@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_koreai import download
+from airflow_provider_koreai.download import export_file as download
 from airflow_provider_koreai.exceptions import (
     KoreAIDownloadError,
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
     KoreAIServerError,
 )
-from airflow_provider_koreai.exports import ExportIdentity, ExportStatus
+from airflow_provider_koreai.jobs.export import ExportIdentity, ExportStatus
 
 from .conftest import csv_bytes, json_bytes
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_koreai import destination, storing
+from airflow_provider_koreai.download import storing
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIFileError
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
-from airflow_provider_koreai.parquet import convert_utterances
+from airflow_provider_koreai.storage import object_store as destination
 from airflow_provider_koreai.utterances import read_utterances
+from airflow_provider_koreai.utterances.parquet import convert_utterances
 
 from .conftest import csv_bytes, json_bytes, log
 

@@ -1,0 +1,90 @@
+"""OpenLineage: what a download has read and written, by the names that OpenLineage gives to places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_koreai.assets.koreai import asset_uri
+from airflow_provider_koreai.storage.paths import local_path
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_koreai.download.export_file import DownloadResult
+
+# Other schemes for the same kind of place.
+_SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+_JSON_COLUMNS = ("taskName", "sentence", "type", "entities", "language")
+
+
+def dataset_name(path: str) -> tuple[str, str]:
+    """
+    Name a file, see https://openlineage.io/docs/spec/naming.
+
+    :param path: a local path or a URL. A connection ID in the URL is no part of the name.
+    :return: the namespace and the name in it.
+    """
+    local = local_path(path)
+    if local is not None:
+        return "file", local
+    # Not urlsplit: an object's key may have # and ? in it.
+    scheme, _, rest = path.partition("://")
+    authority, _, key = rest.partition("/")
+    scheme = scheme.lower()
+    return f"{_SCHEMES.get(scheme, scheme)}://{authority.rpartition('@')[2]}", key
+
+
+def bot_name(base_url: str, bot_id: str) -> tuple[str, str]:
+    """
+    Name a bot as its asset is named.
+
+    :param base_url: scheme, host and port of the API.
+    :param bot_id: the bot.
+    :return: the namespace and the name in it.
+    """
+    uri = urlsplit(asset_uri(bot_id, base_url))
+    return f"{uri.scheme}://{uri.netloc}", uri.path.lstrip("/")
+
+
+def lineage_of_download(base_url: str, bot_id: str, result: DownloadResult) -> OperatorLineage[Any, Any]:
+    """
+    Describe a download. Needs the openlineage provider.
+
+    :param base_url: scheme, host and port of the API.
+    :param bot_id: the bot.
+    :param result: what was downloaded.
+    """
+    from airflow.providers.common.compat.openlineage.facet import (
+        Dataset,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+        SchemaDatasetFacet,
+        SchemaDatasetFacetFields,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
+
+    schema = SchemaDatasetFacet(
+        fields=[
+            SchemaDatasetFacetFields(name=name, type="array" if name == "entities" else "string")
+            for name in result.columns or _JSON_COLUMNS
+        ]
+    )
+    bot, file = bot_name(base_url, bot_id), dataset_name(result.path)
+    # A bot's utterances have no version of their own, but an export is of one moment.
+    moment = {"version": DatasetVersionDatasetFacet(result.requested_time)} if result.requested_time else {}
+    return OperatorLineage(
+        inputs=[Dataset(*bot, facets={"schema": schema, **moment})],
+        outputs=[
+            OutputDataset(
+                *file,
+                facets={"schema": schema, "version": DatasetVersionDatasetFacet(f"sha256:{result.sha256}")},
+                outputFacets={
+                    "outputStatistics": OutputStatisticsOutputDatasetFacet(
+                        rowCount=result.rows, size=result.bytes, fileCount=1
+                    )
+                },
+            )
+        ],
+    )

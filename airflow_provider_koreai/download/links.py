@@ -1,0 +1,117 @@
+"""
+Where a download link may point, without I/O.
+
+A link comes from the service, and each redirect from whoever answered; whoever has a link has the data. So
+every hop is checked before anything is sent there, and no text that is made here repeats a link.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError
+
+if TYPE_CHECKING:
+    from airflow_provider_koreai.api.settings import ConnectionSettings
+
+VENDOR_DOMAIN = "kore.ai"
+_MAX_LENGTH = 16 << 10
+# A backslash, a space or a control character is where two parsers of URLs disagree on the host.
+_PLAIN = re.compile(r"[!-\[\]-~]+")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
+_PORTS = {"http": 80, "https": 443}
+
+
+class LinkPolicy:
+    """
+    Decides whether a link may be followed.
+
+    :param settings: the connection: its API's scheme and host, and its ``download_hosts``.
+    """
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._conn_id = settings.conn_id
+        self._https_only = settings.base_url.startswith("https:")
+        self._api_host = settings.host.lower()
+        self._at_vendor = _is_within(self._api_host, VENDOR_DOMAIN)
+        self._further = settings.download_hosts
+
+    def check(self, link: str, *, redirected: bool = False) -> None:
+        """
+        Check one hop.
+
+        :param link: the link, or what a redirect led to.
+        :param redirected: whether a redirect led to it, for the message.
+        :raises KoreAIDownloadError: it is no link that could be followed; a retry asks for another.
+        :raises KoreAIConfigurationError: its scheme or its host is not allowed; the text names them alone.
+        """
+        what = "A redirect of the download link" if redirected else "The download link"
+        scheme, host, port = split_link(link, what)
+        if scheme == "http" and self._https_only:
+            raise KoreAIConfigurationError(
+                f"{what} leads to http://{host}; the API of connection {self._conn_id!r} is https, so its files "
+                "must be, too. The link was not followed."
+            )
+        if not self._allows(host, port):
+            raise KoreAIConfigurationError(
+                f"{what} leads to host {host!r}, which is not the host of connection {self._conn_id!r} "
+                f"({self._api_host}){' nor within ' + VENDOR_DOMAIN if self._at_vendor else ''}. It was not followed. "
+                f"If files of this Kore.ai are kept there, add {host!r} to download_hosts in the connection's extra."
+            )
+
+    def _allows(self, host: str, port: int) -> bool:
+        if host == self._api_host or (self._at_vendor and _is_within(host, VENDOR_DOMAIN)):
+            return True
+        return any(_matches(entry, host, port) for entry in self._further)
+
+
+def split_link(link: str, what: str = "The download link") -> tuple[str, str, int]:
+    """
+    Take a link apart, refusing what is not plainly an http(s) URL.
+
+    :param link: the link.
+    :param what: how to call it in a message, which never repeats it.
+    :return: its scheme, host and port.
+    :raises KoreAIDownloadError: it is no such URL, or it carries a user name.
+    """
+    parts = None
+    if len(link) <= _MAX_LENGTH and _PLAIN.fullmatch(link):
+        try:
+            parts = urlsplit(link)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            parts = None
+    if parts is None or parts.scheme not in _PORTS or not _HOST.fullmatch(host) or "@" in parts.netloc:
+        raise KoreAIDownloadError(f"{what} is not a plain http or https URL, so it was not followed.")
+    return parts.scheme, host, port or _PORTS[parts.scheme]
+
+
+def redirect_target(link: str, location: str) -> str:
+    """
+    Resolve a redirect.
+
+    :param link: the link that was asked.
+    :param location: its answer's ``Location``.
+    :return: where it leads; unchecked.
+    """
+    try:
+        return urljoin(link, location)
+    except ValueError:
+        return ""
+
+
+def _is_within(host: str, domain: str) -> bool:
+    return host == domain or host.endswith("." + domain)
+
+
+def _matches(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of ``download_hosts`` (``host``, ``*.domain``, either with ``:port``) means this host."""
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", entry.lower())
+    if match is None or (match[2] and int(match[2]) != port):
+        return False
+    entry_host = match[1].strip("[]")
+    if entry_host.startswith("*."):
+        return host.endswith(entry_host[1:])
+    return host == entry_host

@@ -1,0 +1,56 @@
+"""What a trigger tells the task that it resumes: written and read here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+from airflow_provider_koreai.exceptions import KoreAIError, KoreAIExportTimeoutError, from_payload, to_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_IDENTITY = ("request_id", "requested_time", "file_type")
+
+
+def success_event(export: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Make the event of an export that is done.
+
+    :param export: its request ID, requested time and file type.
+    """
+    return {"status": "success", **export}
+
+
+def failure_event(error: KoreAIError) -> dict[str, Any]:
+    """
+    Make the event of a wait that ended otherwise.
+
+    :param error: how it ended.
+    """
+    return {"status": "error", **to_payload(error)}
+
+
+def export_of_event(event: Mapping[str, Any] | None, limit: str = "timeout") -> dict[str, str]:
+    """
+    Read an event of the trigger.
+
+    :param event: what the trigger fired.
+    :param limit: what set its deadline, ``timeout`` or ``execution_timeout``.
+    :return: request ID, requested time and file type of the export that is done.
+    :raises KoreAIError: the error that the wait ended with, of the same type and text.
+    :raises AirflowTaskTimeout: the task's ``execution_timeout`` is over.
+    """
+    status = event.get("status") if isinstance(event, dict) else None
+    if event is not None and status == "success" and all(isinstance(event.get(k), str) for k in _IDENTITY):
+        return {key: event[key] for key in _IDENTITY}
+    if event is not None and status == "error":
+        error = from_payload(event)
+        if isinstance(error, KoreAIExportTimeoutError) and limit == "execution_timeout":
+            raise AirflowTaskTimeout(str(error))
+        raise error
+    raise KoreAIError(
+        "The trigger resumed this task without an event that this version of airflow-provider-koreai "
+        "understands. Are worker and triggerer on the same version?"
+    )
