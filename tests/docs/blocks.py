@@ -67,6 +67,8 @@ def blocks_of(page: Path) -> list[Block]:
             textwrap.dedent(found[4]),
         )
         for found in FENCE.finditer(text)
+        # A file of the project that the page shows whole has tests of its own.
+        if not found[4].lstrip().startswith("--8<--")
     ]
 
 

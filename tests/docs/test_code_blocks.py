@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import metadata
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from packaging.requirements import Requirement
 
 from .blocks import BLOCKS, ROOT, of_kind
 
-KINDS = ("dag", "tasks", "pytest", "python", "console", "text")
+KINDS = ("dag", "tasks", "pytest", "python", "console")
 # Commands that are not carried out here, and why; test_commands_run has what is done instead.
 NOT_CARRIED_OUT = {
     "pip install": "it would change the environment that the tests run in",
@@ -93,21 +92,6 @@ def test_commands_run(world, tmp_path, block):
             shell.run(f"airflow connections export {tmp_path}/all.json --file-format json")
             stored = json.loads((tmp_path / "all.json").read_text())[added[1]]
             shell.run(f"export AIRFLOW_CONN_{added[1].upper()}={shlex.quote(json.dumps(stored))}")
-
-
-@cases("text")
-def test_the_layout_names_what_is_there(block):
-    folder = ROOT
-    names = []
-    for line in block.code.splitlines():
-        columns = re.split(r" {2,}", line.strip())
-        if line.startswith(" "):
-            names += [(folder, name) for name in re.split(r",? ", columns[0]) if name != "..."]
-        else:
-            folder = ROOT if len(columns) > 1 else ROOT / columns[0]
-            names += [(ROOT, name) for name in columns]
-    assert len(names) > 10
-    assert [name for at, name in names for one in alternatives(name) if not list(at.glob(one))] == []
 
 
 class Shell:
@@ -222,12 +206,6 @@ def assert_starts(command: str, shown: str, environment: dict[str, str]) -> None
     address = re.compile(r"http://127\.0\.0\.1:\d+")
     assert "AIRFLOW_CONN_KOREAI_DEFAULT" in printed
     assert matches(address.sub("<address>", shown), address.sub("<address>", printed))
-
-
-def alternatives(name: str) -> list[str]:
-    """Give the names that a name with braces stands for."""
-    parts = re.split(r"\{([^}]*)\}", name)
-    return ["".join(one) for one in product(*(part.split(",") for part in parts))]
 
 
 def test_no_page_shows_an_empty_block():

@@ -1,5 +1,5 @@
 """
-What docs/troubleshooting.md and README.md quote as texts of errors are texts of errors.
+What docs/troubleshooting.md quotes as texts of errors are texts of errors.
 
 Most are looked for in the package's source, where a value that is put into a text counts as ``...`` does on the page. Those
 that are put together of several texts, or have Kore.ai's own words in them, are provoked.
@@ -96,15 +96,15 @@ PROVOKED: dict[str, Callable[[EmulatorControl, str, Path], Any]] = {
 # Other words of Kore.ai's, which the emulator takes from its documentation.
 OF_THE_EMULATOR = ("possibly a replay", '"exp" must be <= 1 hour(s)')
 # Airflow's.
-OF_AIRFLOW = ("Bad Request",)
+OF_AIRFLOW: tuple[str, ...] = ()
 # No text, but code.
-CODE = ("end_from_trigger=True",)
+CODE: tuple[str, ...] = ()
 
 
 def quoted() -> list[str]:
     """Give what is quoted in the first column of a table whose head says "text"."""
     found: list[str] = []
-    for page in ("README.md", "docs/troubleshooting.md"):
+    for page in ("docs/troubleshooting.md",):
         in_table = False
         for line in (ROOT / page).read_text("utf-8").splitlines():
             cells = line.strip("| ").split(" | ")
