@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_koreai.arguments import choice, whole_number
+from airflow_provider_koreai.arguments import choice, fraction, point_in_time, time_of_run, whole_number
 from airflow_provider_koreai.exceptions import (
     KoreAIComparisonError,
     KoreAIConfigurationError,
     KoreAIFileError,
 )
-from airflow_provider_koreai.operators.load_utterances import time_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +140,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         from airflow_provider_koreai.storage.output import Output
 
         limits = Limits(
-            _fraction("max_removed_fraction", self.max_removed_fraction),
+            fraction("max_removed_fraction", self.max_removed_fraction),
             whole_number("max_removed", self.max_removed),
             whole_number("min_rows", self.min_rows),
         )
@@ -203,10 +202,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             if not file.exists():
                 raise KoreAIFileError(f"after={self.after!r:.200}: there is no such file.")
         if before is None or after is None:
-            from airflow_provider_koreai.warehouse.table import snapshot_argument
-
             snapshots = self._snapshots()
-            time = snapshot_argument(self.after_snapshot or time_of_run(context))
+            time = point_in_time("after_snapshot", self.after_snapshot or time_of_run(context))
             is_new = after is not None
             after = after or self._snapshot(snapshots, time)
             if before is None:
@@ -242,10 +239,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
 
     def _earlier(self, snapshots: BotSnapshots, time: datetime, *, is_new: bool) -> tuple[Source | None, str]:
         """Give the earlier snapshot in the table, or say what is missing."""
-        from airflow_provider_koreai.warehouse.table import snapshot_argument
-
         if self.before_snapshot:
-            earlier = snapshot_argument(self.before_snapshot)
+            earlier = point_in_time("before_snapshot", self.before_snapshot)
             if snapshots.has(earlier):
                 return snapshots.source(earlier), ""
             which = f"of before_snapshot={earlier.isoformat()}"
@@ -258,16 +253,3 @@ class KoreAICompareUtterancesOperator(BaseOperator):
                 return snapshots.source(time), ""
             which = f"before {time.isoformat()}"
         return None, f"table={self.table!r} has no snapshot of bot {self.bot_id} {which}"
-
-
-def _fraction(name: str, value: Any) -> float | None:
-    """Read a fraction that may have been rendered from a template; ``""`` means the same as None."""
-    if value is None or value == "":
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if isinstance(value, bool) or not 0 <= number <= 1:
-        raise KoreAIConfigurationError(f"{name}={value!r:.40} is not accepted; use a number from 0 to 1.")
-    return number

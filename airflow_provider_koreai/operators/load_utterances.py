@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_koreai.arguments import choice, whole_number
+from airflow_provider_koreai.arguments import choice, point_in_time, seconds, time_of_run, whole_number
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.jobs.export import ExportIdentity
 
@@ -127,7 +126,7 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         """
         from airflow_provider_koreai.warehouse.database import Database
         from airflow_provider_koreai.warehouse.loading import Loader, Snapshot
-        from airflow_provider_koreai.warehouse.table import snapshot_argument, utterances_table
+        from airflow_provider_koreai.warehouse.table import utterances_table
 
         if not (isinstance(self.bot_id, str) and self.bot_id.strip()):
             raise KoreAIConfigurationError(
@@ -136,7 +135,7 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         export = ExportIdentity.of(self.request_id, self.requested_time)
         snapshot = Snapshot(
             self.bot_id.strip(),
-            snapshot_argument(self.snapshot or time_of_run(context)),
+            point_in_time("snapshot", self.snapshot or time_of_run(context)),
             export.request_id,
             export.requested_time,
         )
@@ -144,12 +143,8 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         mode = choice("mode", self.mode, MODES)
         on_unstorable = choice("on_unstorable", self.on_unstorable, ON_UNSTORABLE)
         min_rows = whole_number("min_rows", self.min_rows)
-        batch_size = whole_number("batch_size", self.batch_size)
-        if not batch_size:
-            raise KoreAIConfigurationError(
-                f"batch_size={self.batch_size!r} is not accepted; use a number from 1 up."
-            )
-        with Database(self.conn_id, lock_timeout=_seconds(self.lock_timeout)) as database:
+        batch_size = whole_number("batch_size", self.batch_size, least=1) or 200
+        with Database(self.conn_id, lock_timeout=seconds("lock_timeout", self.lock_timeout)) as database:
             loader = Loader(
                 database,
                 table,
@@ -163,20 +158,3 @@ class KoreAILoadUtterancesOperator(BaseOperator):
             return asdict(
                 loader.load(snapshot, self.path, self.file_type or None, self.storage_conn_id or None)
             )
-
-
-def time_of_run(context: Context) -> Any:
-    """
-    Give the time that a run stands for: its logical date, or without one the time from which it may run.
-
-    :param context: Airflow's.
-    """
-    run = context["dag_run"]
-    # A run that was triggered by hand, or by an asset, may have no logical date on Airflow 3.
-    return getattr(run, "logical_date", None) or getattr(run, "run_after", None)
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 < value < math.inf):
-        raise KoreAIConfigurationError(f"lock_timeout={value!r} is not accepted; use seconds above 0.")
-    return float(value)

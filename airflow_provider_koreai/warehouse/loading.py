@@ -12,8 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from sqlalchemy import delete, func, insert, inspect, select
 from sqlalchemy.exc import NoSuchTableError
 
+from airflow_provider_koreai.arguments import parse_time
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
-from airflow_provider_koreai.jobs.export import parse_time
 from airflow_provider_koreai.storage.paths import PathArgument
 from airflow_provider_koreai.utterances.reading import read_utterances
 from airflow_provider_koreai.warehouse.rows import Batches, CopyText, rows_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, DateTime, Index, MetaData, String, Table, Unicode, UnicodeText
@@ -17,7 +17,6 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import JSON
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
-from airflow_provider_koreai.jobs.export import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,24 +78,6 @@ def utterances_table(name: object) -> Table:
 
 def _unquoted(part: str) -> str:
     return part[1:-1].replace('""', '"') if part.startswith('"') else part
-
-
-def snapshot_argument(value: object) -> datetime:
-    """
-    Read a task's ``snapshot``.
-
-    :param value: a time, a date, or a text of one in ISO 8601; without an offset it is UTC.
-    :return: the time, in UTC.
-    :raises KoreAIConfigurationError: it is none.
-    """
-    text = value.isoformat() if isinstance(value, date) else value
-    found = parse_time(text) if isinstance(text, str) else None
-    if found is None:
-        raise KoreAIConfigurationError(
-            f"snapshot={value!r:.80} is not accepted; use a date or a time such as 2026-11-25, "
-            "2026-11-25T06:00:00+00:00, '{{ ds }}' or '{{ ts }}'."
-        )
-    return found
 
 
 def as_utc(value: datetime) -> datetime:
