@@ -1,8 +1,8 @@
 """
 The errors that this provider raises.
 
-Those that trying again cannot mend are also an ``AirflowFailException``: Airflow fails the task at once,
-without using up its retries. No message ever holds a secret, a token or a download link.
+Where a retry would fail in the same way, the error is also an ``AirflowFailException``: Airflow then fails the task at
+once, without using its retries. No message holds a secret, a token or a download link.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ class KoreAIRefusedError(KoreAIRequestError, AirflowFailException):
     """
     A definite 4xx (not 401, 403, 408, 429): the same request would be refused again.
 
-    :param by_api: the body is an error of the API's, so it was Kore.ai that refused.
+    :param by_api: the body is an error in the API's own form, so it was Kore.ai that refused.
+    :param http_status: the HTTP status; 0 where it is not known.
     """
 
-    def __init__(self, message: str, *, by_api: bool = False) -> None:
+    def __init__(self, message: str, *, by_api: bool = False, http_status: int = 0) -> None:
         super().__init__(message)
         self.by_api = by_api
+        self.http_status = http_status
 
 
 class KoreAIServerError(KoreAIError):
@@ -72,7 +74,7 @@ class KoreAIExportFailedError(KoreAIError):
     """
     Kore.ai reports that the export failed.
 
-    :param status_logs: what the service logged of it (``statusLogs``).
+    :param status_logs: what the service logged about it (``statusLogs``).
     """
 
     def __init__(self, message: str, *, status_logs: tuple[Any, ...] | list[Any] = ()) -> None:
@@ -81,7 +83,7 @@ class KoreAIExportFailedError(KoreAIError):
 
 
 class KoreAIExportSupersededError(KoreAIError):
-    """Another export of the bot was started after ours; the service no longer reports ours."""
+    """Another export of the bot was started after ours, so Kore.ai no longer reports ours."""
 
 
 class KoreAIExportTimeoutError(KoreAIError):
@@ -89,7 +91,7 @@ class KoreAIExportTimeoutError(KoreAIError):
 
 
 class KoreAIDownloadError(KoreAIError):
-    """The export's file could not be fetched whole, or it is not what it should be. Nothing was published."""
+    """The export's file could not be fetched completely, or is not what it should be. Nothing was published."""
 
 
 class KoreAIFileError(KoreAIError, AirflowFailException):
@@ -97,32 +99,42 @@ class KoreAIFileError(KoreAIError, AirflowFailException):
 
 
 class KoreAIDatabaseError(KoreAIError):
-    """A database could not be reached, or it ended the work. What it had before is still there."""
+    """A database could not be reached, or it aborted the transaction. What it held before is unchanged."""
 
 
 class KoreAIComparisonError(KoreAIError, AirflowFailException):
     """Two snapshots differ by more than the task allows; the text has the numbers."""
 
 
-class KoreAIExportFailedFinalError(KoreAIExportFailedError, AirflowFailException):
-    """A failed export, seen by a task that did not start it: its retry would see the same again."""
+class _FinalFailedError(KoreAIExportFailedError, AirflowFailException):
+    """A failed export, for a task that did not start it: its retry would find the same."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return final, (KoreAIExportFailedError(str(self), status_logs=self.status_logs),)
 
 
-class KoreAIExportSupersededFinalError(KoreAIExportSupersededError, AirflowFailException):
-    """A superseded export, seen by a task that did not start it: its retry would see the same again."""
+class _FinalSupersededError(KoreAIExportSupersededError, AirflowFailException):
+    """A superseded export, for a task that did not start it: its retry would find the same."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return final, (KoreAIExportSupersededError(str(self)),)
+
+
+# Users see, and catch, the one name that the documentation has.
+for _final, _known in (
+    (_FinalFailedError, KoreAIExportFailedError),
+    (_FinalSupersededError, KoreAIExportSupersededError),
+):
+    _final.__name__ = _known.__name__
+    _final.__qualname__ = _known.__qualname__
 
 
 def final(error: KoreAIError) -> KoreAIError:
-    """
-    Make an error about an export final, for tasks that wait for somebody else's export.
-
-    :param error: any error of this provider.
-    :return: the same error, as one that Airflow does not retry if it is a failed or superseded export.
-    """
+    """Return the same error, as one that Airflow does not retry if it is a failed or superseded export."""
     if isinstance(error, KoreAIExportFailedError):
-        return KoreAIExportFailedFinalError(str(error), status_logs=error.status_logs)
+        return _FinalFailedError(str(error), status_logs=error.status_logs)
     if isinstance(error, KoreAIExportSupersededError):
-        return KoreAIExportSupersededFinalError(str(error))
+        return _FinalSupersededError(str(error))
     return error
 
 
@@ -143,12 +155,10 @@ _BY_NAME: Mapping[str, type[KoreAIError]] = {
         KoreAIFileError,
         KoreAIDatabaseError,
         KoreAIComparisonError,
-        KoreAIExportFailedFinalError,
-        KoreAIExportSupersededFinalError,
     )
 }
 
-# What an error says beside its text: its name, what makes it JSON-safe, what it may be.
+# What an error carries besides its text: the name, how to make it JSON-safe, and whether a value is valid.
 _ATTRIBUTES: Mapping[type[KoreAIError], tuple[str, Callable[[Any], Any], Callable[[Any], bool]]] = {
     KoreAIAuthError: ("status_code", int, lambda value: value in (401, 403)),
     KoreAIRefusedError: ("by_api", bool, lambda value: isinstance(value, bool)),
@@ -158,11 +168,7 @@ _ATTRIBUTES: Mapping[type[KoreAIError], tuple[str, Callable[[Any], Any], Callabl
 
 
 def to_payload(error: KoreAIError) -> dict[str, Any]:
-    """
-    Write an error as JSON-safe values, for a trigger's event.
-
-    :param error: any error of this provider.
-    """
+    """Write an error as JSON-safe values, for a trigger's event."""
     payload: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
     for cls, (name, write, _) in _ATTRIBUTES.items():
         if isinstance(error, cls):
@@ -171,11 +177,7 @@ def to_payload(error: KoreAIError) -> dict[str, Any]:
 
 
 def from_payload(payload: Mapping[str, Any]) -> KoreAIError:
-    """
-    Read an error back from :func:`to_payload`.
-
-    :param payload: what :func:`to_payload` wrote.
-    """
+    """Read what :func:`to_payload` wrote."""
     cls = _BY_NAME.get(str(payload.get("error")), KoreAIError)
     more = {
         name: payload[name]

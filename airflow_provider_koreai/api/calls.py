@@ -196,6 +196,7 @@ def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIEr
         return KoreAIRefusedError(
             f"{said}. Check {'bot_id and ' if request.bot_id else ''}the host of connection {conn_id!r}.",
             by_api=bool(_vendor_errors(answer.body)),
+            http_status=status,
         )
     return KoreAIRequestError(
         f"{said}. That is no answer of the API; check the host of connection {conn_id!r} "

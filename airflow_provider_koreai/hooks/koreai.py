@@ -21,11 +21,13 @@ from airflow_provider_koreai.exceptions import (
     KoreAIServerError,
 )
 from airflow_provider_koreai.jobs import export as export_job
+from airflow_provider_koreai.jobs.confirming import CONFIRM_SECONDS, Confirmation
 from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
 from airflow_provider_koreai.redaction import without_locals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
     import requests
     import tenacity
@@ -109,14 +111,27 @@ class KoreAIHook(BaseHook):
         with without_locals():
             return self._read_settings()
 
-    def start_export(self, bot_id: str, *, state: str = "configured", file_type: str = "csv") -> Export:
+    def start_export(
+        self,
+        bot_id: str,
+        *,
+        state: str = "configured",
+        file_type: str = "csv",
+        confirm_seconds: float = CONFIRM_SECONDS,
+    ) -> Export:
         """
-        Start an export of a bot's ML utterances (``mlexport``).
+        Start an export of a bot's ML utterances (``mlexport``), and confirm it.
 
-        :param bot_id: the bot, such as ``st-ab12cd34-...``.
+        The confirmation asks the status call until it reports the new export, usually once or twice, for at most
+        ``confirm_seconds``. ``request_id`` and ``requested_time`` of the result are those that the status call reports, so
+        that later tasks can compare exactly. Where it does not report the export in time, they are those of the start's
+        own answer, and a warning is logged.
+
+        :param bot_id: the bot, for example ``st-ab12cd34-...``.
         :param state: ``configured`` (in development, the default) or ``published``.
         :param file_type: ``csv`` (the default) or ``json``.
-        :return: the export; its ``request_id`` and ``requested_time`` tell it from the bot's others.
+        :param confirm_seconds: seconds to spend on the confirmation at most. Default 30.
+        :return: the export; its ``request_id`` and ``requested_time`` distinguish it from the bot's others.
         :raises KoreAIConfigurationError: the connection or an argument cannot be used.
         :raises KoreAIAuthError: 401 or 403.
         :raises KoreAIRateLimitError: 429, after retries.
@@ -124,14 +139,17 @@ class KoreAIHook(BaseHook):
         :raises KoreAIServerError: 5xx or no answer, after retries.
         """
         request = export_job.start_request(self.settings.base_url, bot_id, state=state, file_type=file_type)
-        return self._call(request, export_job.read_export)
+        started = self._call(request, export_job.read_export)
+        confirmation = Confirmation(started, self.log, confirm_seconds)
+        # One try a call: the confirmation is what tries again.
+        return confirmation.run(lambda: self.get_export(bot_id, max_tries=1))
 
     def get_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
         """
         Ask for the bot's latest export, whoever started it (``mlexport/status``).
 
         :param bot_id: the bot.
-        :param max_tries: how often the call is sent at most; the hook's when None.
+        :param max_tries: how often to send the call at most. Default: as often as the hook does.
         :raises KoreAIError: as :meth:`start_export`.
         """
         request = export_job.status_request(self.settings.base_url, bot_id)
@@ -179,6 +197,7 @@ class KoreAIHook(BaseHook):
         request_id: str | None = None,
         requested_time: str | None = None,
         file_type: str | None = None,
+        newer_than: str | datetime | None = None,
         storage_conn_id: str | None = None,
         on_superseded: str = "fail",
         min_rows: int | None = None,
@@ -198,6 +217,8 @@ class KoreAIHook(BaseHook):
         :param request_id: the export's request ID; without it and ``requested_time``: the bot's latest export.
         :param requested_time: the export's requested time.
         :param file_type: ``csv`` or ``json``; None takes it from the path, or else any.
+        :param newer_than: without ``request_id`` and ``requested_time``, the time from which on an export counts; an
+            older one is waited out like one that still runs.
         :param storage_conn_id: connection for the object store of ``path``.
         :param on_superseded: ``fail`` (the default) or ``follow`` a newer export of the same file type.
         :param min_rows: refuse a file with fewer rows.
@@ -216,6 +237,7 @@ class KoreAIHook(BaseHook):
             bot_id,
             ExportIdentity.of(request_id, requested_time, file_type),
             on_superseded=on_superseded,
+            newer_than=newer_than,
             log=self.log,
         )
         return download_export(

@@ -1,16 +1,15 @@
 """
-The domain, without I/O: what an export is, and whether an answer of the status call speaks of ours.
+What an export is, and whether an answer of the status call is about ours. Without I/O.
 
-The status call reports the bot's *latest* export, whoever started it, and the record behind it, ``_id``
-included, may be reused from one export to the next. So the time decides first and the ID second.
+The status call reports the bot's *latest* export, whoever started it, and may reuse a record, ``_id`` included, from
+one export to the next. So the time decides first and the ID second, and both are compared exactly: the start has
+confirmed how the status writes them (see :mod:`airflow_provider_koreai.jobs.confirming`).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -24,7 +23,13 @@ from airflow_provider_koreai.api.calls import (
     text_of,
     unreadable,
 )
-from airflow_provider_koreai.arguments import FILE_TYPES, choice, file_type_argument
+from airflow_provider_koreai.arguments import (
+    FILE_TYPES,
+    choice,
+    file_type_argument,
+    parse_time,
+    point_in_time,
+)
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
     KoreAIExportFailedError,
@@ -38,12 +43,9 @@ if TYPE_CHECKING:
 STATES = ("configured", "published")
 ON_SUPERSEDED = ("fail", "follow")
 
-# Start and status may not echo each other's clock to the millisecond; that they do is not documented.
-ECHO_TOLERANCE = timedelta(seconds=2)
-
 
 class ExportStatus(str, Enum):
-    """What the status call says of an export; a word that is not known yet is ``UNKNOWN``, and waited on."""
+    """The status of an export. A word that this provider does not know is ``UNKNOWN``, and is waited on."""
 
     IN_PROGRESS = "IN_PROGRESS"
     SUCCESS = "SUCCESS"
@@ -52,15 +54,11 @@ class ExportStatus(str, Enum):
 
     @classmethod
     def parse(cls, word: str) -> ExportStatus:
-        """
-        Read the service's word for a status, without regard to case.
-
-        :param word: the word, such as ``SUCCESS`` or a sibling API's ``pending``.
-        """
+        """Read the service's word for a status, in any case."""
         return _WORDS.get(word.strip().casefold().replace(" ", "_"), cls.UNKNOWN)
 
 
-# Beside the enum, so that they are no members of it. The lower-case words are the sibling APIs'.
+# Outside the enum, or it would be one of its members. The lower-case words are those of the sibling APIs.
 _WORDS = {
     "in_progress": ExportStatus.IN_PROGRESS,
     "inprogress": ExportStatus.IN_PROGRESS,
@@ -75,16 +73,16 @@ _WORDS = {
 @dataclass(frozen=True)
 class Export:
     """
-    One export of a bot's ML utterances, as the service describes it.
+    One export of a bot's ML utterances, as the service describes it. What an answer leaves out is None.
 
     :param bot_id: the bot.
-    :param request_id: the record's ``_id``, None where the answer has none.
+    :param request_id: the record's ``_id``.
     :param status: the status.
-    :param percent_complete: 0 to 100, None where the answer does not say.
-    :param file_type: ``csv`` or ``json``, None where the answer does not say.
-    :param requested_time: ``requestedTime`` as the service wrote it, None on older platform versions.
+    :param percent_complete: 0 to 100.
+    :param file_type: ``csv`` or ``json``.
+    :param requested_time: ``requestedTime`` as the service wrote it. Older platform versions have none.
     :param status_logs: ``statusLogs``.
-    :param download_url: the link to the file. Whoever has it has the data, so it is left out of the repr.
+    :param download_url: the link to the file. Whoever has it has the data, so it is not in the repr.
     :param status_word: the status in the service's own word.
     """
 
@@ -100,19 +98,13 @@ class Export:
 
     @property
     def identity(self) -> ExportIdentity:
-        """What tells this export from the bot's others."""
+        """What distinguishes this export from the bot's others."""
         return ExportIdentity(self.request_id, self.requested_time, self.file_type)
 
 
 @dataclass(frozen=True)
 class ExportIdentity:
-    """
-    What a task knows of the export that it wants; nothing known means: the bot's latest.
-
-    :param request_id: the request ID that the start answered.
-    :param requested_time: the requested time that the start answered.
-    :param file_type: the file type that was asked for.
-    """
+    """What a task knows of the export that it wants; where ID and time are None, that is the bot's latest."""
 
     request_id: str | None = None
     requested_time: str | None = None
@@ -122,14 +114,7 @@ class ExportIdentity:
     def of(
         cls, request_id: str | None = None, requested_time: str | None = None, file_type: str | None = None
     ) -> ExportIdentity:
-        """
-        Build an identity from a task's arguments, where ``""`` means the same as None.
-
-        :param request_id: as on the class.
-        :param requested_time: as on the class.
-        :param file_type: as on the class, in any case.
-        :raises KoreAIConfigurationError: for an argument that is not a string, or an unknown file type.
-        """
+        """Build an identity from a task's arguments, where ``""`` means None."""
         return cls(
             _text("request_id", request_id),
             _text("requested_time", requested_time),
@@ -137,75 +122,57 @@ class ExportIdentity:
         )
 
     def as_dict(self) -> dict[str, str]:
-        """Give the identity as XCom carries it: always strings, because a None breaks rendering downstream."""
+        """Return the identity as XCom carries it: always strings, because a None breaks rendering downstream."""
         return {
             "request_id": self.request_id or "",
             "requested_time": self.requested_time or "",
             "file_type": self.file_type or "",
         }
 
+    @property
+    def is_latest(self) -> bool:
+        """Whether the bot's latest export is meant, whoever started it."""
+        return not self.request_id and not self.requested_time
+
+    def has_other_type(self, other: ExportIdentity) -> bool:
+        """Whether the file types of both are known and differ."""
+        return bool(self.file_type and other.file_type) and self.file_type != other.file_type
+
 
 class Verdict(str, Enum):
-    """Whose export a status answer speaks of."""
+    """Whose export a status answer is about."""
 
     MINE = "mine"
     SUPERSEDED = "superseded"
     STALE = "stale"
 
 
-def parse_time(value: str | None) -> datetime | None:
-    """
-    Read a time as the service writes it.
-
-    :param value: ISO 8601, such as ``2023-07-26T13:15:04.984Z``; without an offset it is UTC.
-    :return: the time, None if there is none that can be read (the service's format is not guaranteed).
-    """
-    if not value:
-        return None
-    if not re.match(r"\s*\d{4}-\d\d-\d\d", value):
-        return None
-    try:
-        # Python 3.10's fromisoformat does not know the Z.
-        parsed = datetime.fromisoformat(value.strip().replace("Z", "+00:00").replace("z", "+00:00"))
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return None
-
-
-def judge(ours: ExportIdentity, theirs: ExportIdentity, *, echo_seen: bool = False) -> Verdict:
-    """
-    Decide whether a status answer speaks of our export.
-
-    :param ours: what the start answered.
-    :param theirs: what the status call answered.
-    :param echo_seen: this task has seen our exact requested time in a status answer before: the service
-        echoes exactly, so a time that is merely close is another export's.
-    """
-    other_type = bool(ours.file_type and theirs.file_type) and ours.file_type != theirs.file_type
+def judge(ours: ExportIdentity, theirs: ExportIdentity) -> Verdict:
+    """Decide whether a status answer is about our export; every comparison is exact."""
     our_time, their_time = parse_time(ours.requested_time), parse_time(theirs.requested_time)
-    if our_time is None or their_time is None:
-        if ours.requested_time and ours.requested_time == theirs.requested_time and not other_type:
-            return Verdict.MINE
-        same_id = ours.request_id == theirs.request_id or not ours.request_id or not theirs.request_id
-        return Verdict.MINE if same_id and not other_type else Verdict.SUPERSEDED
-    if not other_type:
-        if our_time == their_time:
-            return Verdict.MINE
-        if not echo_seen and abs(their_time - our_time) <= ECHO_TOLERANCE:
-            return Verdict.MINE
-    return Verdict.STALE if their_time < our_time else Verdict.SUPERSEDED
+    if our_time and their_time and our_time != their_time:
+        return Verdict.STALE if their_time < our_time else Verdict.SUPERSEDED
+    is_same_time = (our_time or ours.requested_time) == (their_time or theirs.requested_time)
+    is_ours = (
+        (bool(ours.requested_time) and is_same_time)
+        or ours.request_id == theirs.request_id
+        or not ours.request_id
+        or not theirs.request_id
+    )
+    return Verdict.MINE if is_ours and not ours.has_other_type(theirs) else Verdict.SUPERSEDED
 
 
 class ExportWatch:
     """
     What one task has seen of the export that it waits for: turns status answers into "done" or "not yet".
 
-    Sensor, operators and trigger all decide with this. It does no I/O and knows no clock.
+    Sensor, operators and trigger all decide with this. It does no I/O and has no clock.
 
     :param bot_id: the bot, for messages.
-    :param ours: the export that is wanted; an empty identity takes the bot's latest.
+    :param ours: the export that is wanted.
     :param on_superseded: ``fail``, or ``follow`` to wait for the newer export if it has our file type.
-    :param log: where each surprise is told, once.
+    :param newer_than: where the bot's latest export is wanted, the time from which on an export counts.
+    :param log: where each surprise is logged, once.
     """
 
     def __init__(
@@ -214,77 +181,61 @@ class ExportWatch:
         ours: ExportIdentity,
         *,
         on_superseded: str = "fail",
+        newer_than: object = None,
         log: Log | None = None,
     ) -> None:
         self.bot_id = bot_id
         self.ours = ours
         self.on_superseded = choice("on_superseded", on_superseded, ON_SUPERSEDED)
-        self.echo_seen = False
+        self.newer_than = point_in_time("newer_than", newer_than) if newer_than else None
         self._log = log
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
+
+    @property
+    def wanted(self) -> str:
+        """The export that is wanted, in messages."""
+        if not self.ours.is_latest:
+            return describe(self.ours)
+        since = f" of those requested since {self.newer_than.isoformat()}" if self.newer_than else ""
+        return f"(the latest{since}, file type {self.ours.file_type or 'any'})"
 
     def expect_type(self, file_type: str | None) -> None:
-        """
-        Let the file type that is wanted help to tell our export from others.
-
-        :param file_type: ``csv``, ``json`` or None.
-        """
-        if not self.ours.file_type and (self.ours.request_id or self.ours.requested_time):
+        """Let the file type that is wanted help to distinguish our export from others."""
+        if not self.ours.file_type and not self.ours.is_latest:
             self.ours = replace(self.ours, file_type=file_type)
 
     def tell_once(self, kind: str, message: str, *args: object) -> None:
-        """
-        Log a surprise, once for each kind of it.
-
-        :param kind: what makes two surprises the same.
-        :param message: the message, with ``%s`` for each of ``args``.
-        """
-        if kind not in self._told:
-            self._told.add(kind)
+        """Log a surprise, once for each kind."""
+        if kind not in self._logged:
+            self._logged.add(kind)
             if self._log is not None:
                 self._log.warning(message, *args)
 
     def verdict(self, export: Export) -> Verdict:
-        """
-        Say whose export an answer speaks of, and under ``follow`` take the newer one as ours.
-
-        :param export: a status answer.
-        :raises KoreAIExportSupersededError: our export was superseded, and is not to be or cannot be followed.
-        """
+        """Decide whose export an answer is about; under ``follow``, adopt a newer one as ours."""
         theirs = export.identity
-        verdict = judge(self.ours, theirs, echo_seen=self.echo_seen)
+        if self.ours.is_latest and not self._is_new_enough(theirs):
+            return Verdict.STALE
+        verdict = judge(self.ours, theirs)
         if verdict is Verdict.SUPERSEDED:
             self._follow(theirs)
             return Verdict.MINE
-        if verdict is Verdict.MINE and self.ours.requested_time:
-            our_time, their_time = parse_time(self.ours.requested_time), parse_time(theirs.requested_time)
-            self.echo_seen |= our_time is not None and our_time == their_time
-            if our_time and their_time and our_time != their_time:
-                self.tell_once(
-                    f"time {theirs.requested_time}",
-                    "The status of bot %s names requested time %s, the start named %s: taken for the same export, as "
-                    "they are close. If somebody else started an export of this bot at the same moment, this is "
-                    "theirs; a pool keeps starts apart.",
-                    self.bot_id,
-                    theirs.requested_time,
-                    self.ours.requested_time,
-                )
-            elif theirs.request_id and self.ours.request_id and theirs.request_id != self.ours.request_id:
-                self.tell_once(
-                    "id",
-                    "The status of bot %s names request ID %s, the start named %s; their requested times agree, "
-                    "so it is the same export.",
-                    self.bot_id,
-                    theirs.request_id,
-                    self.ours.request_id,
-                )
         if verdict is Verdict.STALE:
             self.tell_once(
                 "stale",
-                "The status of bot %s still speaks of an earlier export (requested %s; ours %s). Waiting.",
+                "The status call still reports an earlier export of bot %s (requested %s, ours %s). Waiting.",
                 self.bot_id,
                 theirs.requested_time,
                 self.ours.requested_time,
+            )
+        elif theirs.request_id and self.ours.request_id and theirs.request_id != self.ours.request_id:
+            self.tell_once(
+                "id",
+                "The status call reports request ID %s for the export of bot %s, not %s. The requested times are equal, "
+                "so it is the same export.",
+                theirs.request_id,
+                self.bot_id,
+                self.ours.request_id,
             )
         return verdict
 
@@ -292,10 +243,10 @@ class ExportWatch:
         """
         Take in a status answer.
 
-        :param export: the answer.
-        :return: the export when it is ours and done, None while there is something to wait for.
+        :return: the export when it is ours and done; None while there is something to wait for.
         :raises KoreAIExportFailedError: our export failed.
-        :raises KoreAIExportSupersededError: as :meth:`verdict`.
+        :raises KoreAIExportSupersededError: our export was superseded, and is not to be or cannot be followed.
+        :raises KoreAIConfigurationError: the export has another file type than the task wants.
         """
         if self.verdict(export) is not Verdict.MINE:
             return None
@@ -318,62 +269,77 @@ class ExportWatch:
         return None
 
     def result(self, export: Export) -> dict[str, str]:
-        """
-        Identify a finished export for XCom: as its own answer does, and where that is silent, as ours did.
-
-        :param export: what :meth:`observe` returned.
-        """
+        """Identify a finished export for XCom: by its own answer, or by ours where that says nothing."""
         return ExportIdentity(
             export.request_id or self.ours.request_id,
             export.requested_time or self.ours.requested_time,
             export.file_type or self.ours.file_type,
         ).as_dict()
 
-    def _follow(self, theirs: ExportIdentity) -> None:
-        other_type = (
-            bool(self.ours.file_type and theirs.file_type) and self.ours.file_type != theirs.file_type
+    def _is_new_enough(self, theirs: ExportIdentity) -> bool:
+        if self.newer_than is None:
+            return True
+        requested = parse_time(theirs.requested_time)
+        if requested is not None and requested >= self.newer_than:
+            return True
+        self.tell_once(
+            "older",
+            "The latest export of bot %s was requested %s, so it does not count: newer_than=%s. Waiting for a newer one.",
+            self.bot_id,
+            theirs.requested_time or "at a time that Kore.ai does not report",
+            self.newer_than.isoformat(),
         )
-        anybodys = not self.ours.request_id and not self.ours.requested_time
-        our_time = parse_time(self.ours.requested_time)
-        if anybodys or (other_type and our_time and our_time == parse_time(theirs.requested_time)):
-            # Nothing was superseded: this is the export that is wanted, and it has the wrong file type.
-            raise KoreAIExportSupersededError(
-                f"The latest export of bot {self.bot_id}, {describe(theirs)}, is a {theirs.file_type} export; "
-                f"file_type={self.ours.file_type!r} was asked for (a path's suffix counts, too). Export the bot as "
-                f"{self.ours.file_type}, or ask for {theirs.file_type}."
+        return False
+
+    def _follow(self, theirs: ExportIdentity) -> None:
+        is_same_time = parse_time(self.ours.requested_time) == parse_time(theirs.requested_time)
+        has_other_type = self.ours.has_other_type(theirs)
+        if self.ours.is_latest or (has_other_type and self.ours.requested_time and is_same_time):
+            # Nothing was superseded: this is the export that is wanted.
+            raise KoreAIConfigurationError(
+                f"The export of bot {self.bot_id} {describe(theirs)} is a {theirs.file_type} export, but this task wants "
+                f"{self.ours.file_type} (from file_type, or from the suffix of path). Export the bot as "
+                f"{self.ours.file_type}, or change file_type or path to {theirs.file_type}."
             )
         text = (
-            f"A newer export of bot {self.bot_id} was started while this task wanted another: ours is "
-            f"{describe(self.ours)}, the bot's latest is {describe(theirs)}."
+            f"A newer export of bot {self.bot_id} has taken the place of the one that this task wants: "
+            f"{_compared(theirs, self.ours)}, instead of {_compared(self.ours, theirs)}. Kore.ai reports only the latest "
+            "export of a bot."
         )
-        if self.on_superseded == "follow" and not other_type:
+        if self.on_superseded == "follow" and not has_other_type:
             if self._log is not None:
                 self._log.warning("%s Following the newer one.", text)
-            self.ours = ExportIdentity(
-                theirs.request_id, theirs.requested_time, theirs.file_type or self.ours.file_type
-            )
-            self.echo_seen = False
+            self.ours = replace(theirs, file_type=theirs.file_type or self.ours.file_type)
             return
-        remedy = (
-            f"It cannot be followed: its file type is {theirs.file_type}, ours {self.ours.file_type}."
-            if self.on_superseded == "follow"
-            else "Start one export of a bot at a time (an Airflow pool, max_active_runs=1), "
-            "or set on_superseded='follow' to take the newer one."
-        )
-        raise KoreAIExportSupersededError(f"{text} {remedy}")
+        if self.on_superseded == "follow":
+            text += f" It cannot be followed: its file type is {theirs.file_type}, not {self.ours.file_type}."
+        raise KoreAIExportSupersededError(f"{text} {_START_ANEW}")
+
+
+_START_ANEW = (
+    "To export again, clear the task that started the export (`export`), not only this one; a task with "
+    "wait_for_completion=True does so by itself when it is retried. on_superseded='follow' takes the newer export "
+    "instead. To keep exports of one bot apart, use a pool with one slot, or max_active_runs=1."
+)
 
 
 def describe(identity: ExportIdentity) -> str:
-    """
-    Name an export in a message.
-
-    :param identity: the export.
-    """
+    """Name an export in a message."""
     return (
         f"(request ID {identity.request_id or 'unknown'}, "
         f"requested {identity.requested_time or 'at an unknown time'}, "
         f"file type {identity.file_type or 'unknown'})"
     )
+
+
+def _compared(identity: ExportIdentity, other: ExportIdentity) -> str:
+    """Name an export by what distinguishes it from another: Kore.ai may reuse a request ID."""
+    parts = [f"requested {identity.requested_time or 'at an unknown time'}"]
+    if identity.request_id != other.request_id:
+        parts.append(f"request ID {identity.request_id or 'unknown'}")
+    if identity.has_other_type(other):
+        parts.append(f"file type {identity.file_type}")
+    return ", ".join(parts)
 
 
 def _text(name: str, value: object) -> str | None:
@@ -382,7 +348,7 @@ def _text(name: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise KoreAIConfigurationError(
             f"{name} must be a string, not {type(value).__name__} ({value!r:.80}). "
-            "Pass the export task's output, such as export.output."
+            "Pass the output of the export task, for example export.output."
         )
     return value.strip() or None
 
@@ -390,15 +356,7 @@ def _text(name: str, value: object) -> str | None:
 def start_request(
     base_url: str, bot_id: str, *, state: str = "configured", file_type: str = "csv"
 ) -> ApiRequest:
-    """
-    Build the call that starts an export.
-
-    :param base_url: scheme, host and port of the API.
-    :param bot_id: the bot.
-    :param state: ``configured`` (in development) or ``published``.
-    :param file_type: ``csv`` or ``json``.
-    :raises KoreAIConfigurationError: an argument is not accepted.
-    """
+    """Build the call that starts an export."""
     query = urlencode(
         {"state": choice("state", state, STATES), "type": choice("file_type", file_type, FILE_TYPES)}
     )
@@ -407,26 +365,13 @@ def start_request(
 
 
 def status_request(base_url: str, bot_id: str) -> ApiRequest:
-    """
-    Build the call that asks for the bot's latest export.
-
-    :param base_url: scheme, host and port of the API.
-    :param bot_id: the bot.
-    :raises KoreAIConfigurationError: the bot ID is not accepted.
-    """
+    """Build the call that asks for the bot's latest export."""
     url = f"{base_url}/api/public/bot/{bot_id_argument(bot_id)}/mlexport/status"
     return ApiRequest("status of the export", "GET", url, bot_id.strip())
 
 
 def read_export(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Export:
-    """
-    Turn the answer to a start or a status call into an Export.
-
-    :param request: the call.
-    :param answer: what came back.
-    :param conn_id: the connection, for messages.
-    :raises KoreAIError: of the kind that the answer's HTTP status or content stands for.
-    """
+    """Turn the answer to a start or a status call into an Export, or raise the error that it stands for."""
     by_name = by_folded_name(read_document(request, answer, conn_id))
     word = by_name.get("status")
     request_id = text_of(by_name.get("_id"))

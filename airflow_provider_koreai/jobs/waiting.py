@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.api.calls import is_trouble
 from airflow_provider_koreai.exceptions import KoreAIError, KoreAIExportTimeoutError, KoreAIRateLimitError
-from airflow_provider_koreai.jobs.export import describe
 from airflow_provider_koreai.jobs.polling import Pace
 
 if TYPE_CHECKING:
@@ -144,8 +143,7 @@ def timeout_text(watch: ExportWatch, timeout: float | None, trouble: KoreAIError
     within = f" within {timeout:g} seconds" if timeout is not None else " in time"
     last = f" The last status call failed: {trouble}" if trouble is not None else ""
     return (
-        f"The export of bot {watch.bot_id} {describe(watch.ours)} did not finish{within}; "
-        f"it may still finish.{last}"
+        f"The export of bot {watch.bot_id} {watch.wanted} did not finish{within}; it may still finish.{last}"
     )
 
 

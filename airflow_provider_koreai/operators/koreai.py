@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
+from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals, seconds
 from airflow_provider_koreai.deferral import deferral
 from airflow_provider_koreai.exceptions import (
-    KoreAIConfigurationError,
     KoreAIError,
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
     final,
 )
+from airflow_provider_koreai.jobs.confirming import CONFIRM_SECONDS
 from airflow_provider_koreai.jobs.events import export_of_event
-from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
+from airflow_provider_koreai.jobs.export import ON_SUPERSEDED, STATES, ExportIdentity, ExportWatch
 from airflow_provider_koreai.jobs.waiting import Wait, note_trouble
 from airflow_provider_koreai.links.koreai import (
     KoreAIBotLink,
@@ -30,6 +30,7 @@ from airflow_provider_koreai.version_compat import ResumableJobMixin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
 
     from airflow.providers.common.compat.sdk import Asset, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 # Longest pause between two status calls of the one-task form, in seconds.
 POLL_INTERVAL = 60.0
+# Seconds after which a wait notices that Airflow has stopped the task.
+STOP_CHECK_INTERVAL = 0.5
 _ACTIVE, _SUCCEEDED, _GONE = "active", "succeeded", "gone"
 
 
@@ -58,22 +61,25 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
     Start an export of a bot's ML utterances (``mlexport``).
 
     Returns the request ID (XCom ``return_value``), and pushes the XComs ``requested_time`` and ``file_type``: always
-    strings, ``""`` where Kore.ai did not say.
+    strings, ``""`` where Kore.ai did not report a value. They are what Kore.ai's status call reports for the new export,
+    so that later tasks can compare exactly; see :meth:`~airflow_provider_koreai.hooks.koreai.KoreAIHook.start_export`.
 
-    :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
+    :param bot_id: the bot, for example ``st-ab12cd34-...``. (templated)
     :param state: ``configured`` (in development, the default) or ``published``. (templated)
     :param file_type: ``csv`` (the default) or ``json``. (templated)
-    :param wait_for_completion: wait in this task until the export is done. Default False. On Airflow 3.3 and later a
-        worker that dies while it waits does not start a second export when the task is retried.
-    :param timeout: seconds to wait for completion at most, from the start of the try. Default 3600.
+    :param wait_for_completion: wait in this task until the export is done. Default False. On Airflow 3.3 and later, when
+        the worker dies while it waits, the retry goes on waiting for the same export, within its ``timeout``.
+    :param timeout: seconds (or a timedelta) to wait for completion at most, counted from the start of the export; as a
+        sensor's ``timeout``, so that one in ``default_args`` suits both. Ignored without ``wait_for_completion``.
+        Default 3600.
     :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
         ``[operators] default_deferrable``.
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
 
     A failed or superseded export raises :class:`~airflow_provider_koreai.exceptions.KoreAIExportFailedError` or
-    :class:`~airflow_provider_koreai.exceptions.KoreAIExportSupersededError`, which Airflow may retry: the retry starts
-    a new export, and so does a task that is cleared after its export has ended. Past ``timeout``:
-    :class:`~airflow_provider_koreai.exceptions.KoreAIExportTimeoutError`.
+    :class:`~airflow_provider_koreai.exceptions.KoreAIExportSupersededError`, and one that takes longer than ``timeout``
+    raises :class:`~airflow_provider_koreai.exceptions.KoreAIExportTimeoutError`. Airflow may retry all of them: a retry
+    starts a new export, and so does clearing the task.
     """
 
     template_fields: Sequence[str] = ("bot_id", "state", "file_type", "koreai_conn_id")
@@ -94,6 +100,7 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        refuse_literals(state=(state, STATES), file_type=(file_type, FILE_TYPES))
         self.bot_id = bot_id
         self.state = state
         self.file_type = file_type
@@ -101,59 +108,53 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
         self.timeout = timeout
         self.deferrable = deferrable
         self.koreai_conn_id = koreai_conn_id
+        self._is_stopped = False
 
     def execute(self, context: Context) -> str:
-        """
-        Start the export, and wait for it if that was asked for.
-
-        :param context: Airflow's.
-        :return: the request ID.
-        """
-        seconds = self._timeout_seconds()
+        if self.wait_for_completion:
+            # Refused before anything is started.
+            self._limit()
         store_bot_link(context, self)
         if self.wait_for_completion and not self.deferrable:
             try:
                 request_id = str(self.execute_resumable(context))
-            except (KoreAIExportFailedError, KoreAIExportSupersededError):
+            except (Exception, AirflowTaskTimeout):
                 self._forget(context)
                 raise
             self._forget(context)
             return request_id
-        export = self.submit_job(context)
+        identity = self.submit_job(context)["export"]
         if self.wait_for_completion:
             self.defer(
                 **deferral(
-                    seconds,
+                    self._limit(),
                     self.execution_timeout,
                     bot_id=self.bot_id,
-                    **export,
+                    **identity,
                     poll_interval=POLL_INTERVAL,
                     koreai_conn_id=self.koreai_conn_id,
                 )
             )
-        return str(export["request_id"])
+        return str(identity["request_id"])
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, limit: str = "timeout"
     ) -> str:
-        """
-        Take up the task again after the deferral.
-
-        :param context: Airflow's.
-        :param event: what the trigger fired.
-        :param limit: whether ``timeout`` or ``execution_timeout`` set the trigger's deadline.
-        :return: the request ID.
-        """
         return self._finish(context, export_of_event(event, limit))
 
-    def submit_job(self, context: Context) -> dict[str, Any]:
-        """
-        Start the export and push its XComs.
+    def on_kill(self) -> None:
+        self._is_stopped = True
 
-        :param context: Airflow's.
-        :return: request ID, requested time and file type.
-        """
-        export = self.hook.start_export(self.bot_id, state=self.state, file_type=self.file_type)
+    # What follows is called by ResumableJobMixin.
+
+    def submit_job(self, context: Context) -> dict[str, Any]:
+        """Start the export, push its XComs, and return what Airflow keeps for the next try."""
+        more: dict[str, float] = {}
+        until = 0.0
+        if self.wait_for_completion:
+            more = {"confirm_seconds": min(self._limit(), CONFIRM_SECONDS)}
+            until = time.time() + self._limit()
+        export = self.hook.start_export(self.bot_id, state=self.state, file_type=self.file_type, **more)
         identity = ExportIdentity.of(
             export.request_id, export.requested_time, export.file_type or self.file_type
         ).as_dict()
@@ -166,95 +167,84 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
             identity["file_type"],
         )
         self._push(context, identity)
-        return identity
+        return {"export": identity, "asked_for": self._asked_for(), "until": until}
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
-        """
-        Say whether an export that an earlier try of this task started is still worth waiting for.
-
-        :param external_id: what :meth:`submit_job` returned then.
-        :param context: Airflow's.
-        """
+        if not self._is_own(external_id):
+            return _GONE
         watch = self._watch_for(external_id)
         try:
             export = self.hook.get_export(self.bot_id)
             if watch.observe(export) is not None:
                 return _SUCCEEDED
         except (KoreAIExportFailedError, KoreAIExportSupersededError) as error:
-            self.log.warning("The export of the earlier try is of no use: %s", error)
+            self.log.warning("The export that an earlier try started cannot be used: %s", error)
             return _GONE
         except KoreAIError as error:
             note_trouble(watch, error)
         return _ACTIVE
 
     def is_job_active(self, status: str) -> bool:
-        """
-        Say whether to wait on for the earlier try's export.
-
-        :param status: from :meth:`get_job_status`.
-        """
         return status == _ACTIVE
 
     def is_job_succeeded(self, status: str) -> bool:
-        """
-        Say whether the earlier try's export is done.
-
-        :param status: from :meth:`get_job_status`.
-        """
         return status == _SUCCEEDED
 
     def poll_until_complete(self, external_id: Any, context: Context) -> Any:
-        """
-        Wait for the export in this process.
-
-        :param external_id: what :meth:`submit_job` returned.
-        :param context: Airflow's.
-        :return: the request ID; the mixin returns this when it takes up an earlier try's export.
-        """
-        seconds = self._timeout_seconds()
         wait = Wait(
             self._watch_for(external_id),
             poll_interval=POLL_INTERVAL,
-            deadline=time.time() + seconds,
-            timeout=seconds,
+            deadline=external_id["until"],
+            timeout=self._limit(),
         )
         # One try a call: the wait is what tries again.
-        wait.run(lambda: self.hook.get_export(self.bot_id, max_tries=1))
+        wait.run(lambda: self.hook.get_export(self.bot_id, max_tries=1), self._sleep)
+        # The mixin returns this when it goes on with an earlier try's export.
         return self.get_job_result(external_id, context)
 
     def get_job_result(self, external_id: Any, context: Context) -> str:
-        """
-        Give the result of an export that is done.
+        return self._finish(context, external_id["export"])
 
-        :param external_id: what :meth:`submit_job` returned.
-        :param context: Airflow's.
-        :return: the request ID.
-        """
-        return self._finish(context, {**ExportIdentity().as_dict(), **external_id})
+    def _limit(self) -> float:
+        return seconds("timeout", self.timeout)
+
+    def _asked_for(self) -> dict[str, str]:
+        return {name: str(getattr(self, name)) for name in self.template_fields}
+
+    def _is_own(self, note: Any) -> bool:
+        """Whether a stored note is of an export that this run of the task may go on with."""
+        if not isinstance(note, dict) or note.get("asked_for") != self._asked_for():
+            self.log.info("The stored export was asked for with other arguments; starting a new one")
+            return False
+        if time.time() >= note["until"]:
+            self.log.info("The stored export is past its timeout; starting a new one")
+            return False
+        return True
 
     def _forget(self, context: Context) -> None:
-        """Let the next try start an export of its own: Airflow keeps an ID even when a task is cleared after its end."""
+        """Let the next try start an export of its own: Airflow keeps the note even when a task is cleared."""
         store: Any = context.get("task_state_store")
         if store is None:
             return
         try:
             store.delete(self.external_id_key)
-        except Exception as error:  # noqa: BLE001 - the export has ended, whatever becomes of the note of it
+        except Exception as error:  # noqa: BLE001 - the export has ended, whatever becomes of its note
             self.log.warning(
-                "The note of the export could not be deleted (%s): the next try of this task may take it for its own",
+                "The note of the export could not be deleted (%s), so if this task is run again before its timeout, it may "
+                "take up the same export",
                 type(error).__name__,
             )
 
-    def _timeout_seconds(self) -> float:
-        seconds = self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
-            raise KoreAIConfigurationError(
-                f"timeout={self.timeout!r} is not accepted; use seconds above 0, or a timedelta."
-            )
-        return float(seconds)
+    def _sleep(self, pause: float) -> None:
+        """Sleep, but not for long after Airflow has stopped the task."""
+        end = time.monotonic() + pause
+        while not self._is_stopped and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, STOP_CHECK_INTERVAL))
+        if self._is_stopped:
+            raise KoreAIError(f"The task was stopped; the export of bot {self.bot_id} goes on at Kore.ai.")
 
-    def _watch_for(self, identity: Mapping[str, str]) -> ExportWatch:
-        return ExportWatch(self.bot_id, ExportIdentity.of(**identity), log=self.log)
+    def _watch_for(self, note: Mapping[str, Any]) -> ExportWatch:
+        return ExportWatch(self.bot_id, ExportIdentity.of(**note["export"]), log=self.log)
 
     def _push(self, context: Context, identity: Mapping[str, str]) -> None:
         for key in ("requested_time", "file_type"):
@@ -285,6 +275,10 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         ``.json``, or else any. (templated)
     :param on_superseded: what to do when somebody started a newer export of the bot: ``fail`` (the default), or
         ``follow``: fetch the newer one if it has our file type. (templated)
+    :param newer_than: without ``request_id`` and ``requested_time``, the time from which on an export counts: a date, a
+        time, or a text of one in ISO 8601 (UTC where it names no offset), for example ``"{{ data_interval_end }}"``. An
+        older export is waited out for a minute, then the task fails and may be retried. Default None: any export
+        counts. (templated)
     :param min_rows: fail, and keep what is stored, when the file has fewer rows. Default None: no such check. (templated)
     :param max_bytes: fail, and keep what is stored, when the file is larger. Default None: no limit.
     :param overwrite: replace a file that is there (the default); False fails before anything is fetched.
@@ -305,6 +299,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         "requested_time",
         "file_type",
         "on_superseded",
+        "newer_than",
         "min_rows",
         "storage_conn_id",
         "koreai_conn_id",
@@ -321,6 +316,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         requested_time: str | None = None,
         file_type: str | None = None,
         on_superseded: str = "fail",
+        newer_than: str | datetime | None = None,
         min_rows: int | None = None,
         max_bytes: int | None = None,
         overwrite: bool = True,
@@ -330,12 +326,14 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        refuse_literals(file_type=(file_type, FILE_TYPES), on_superseded=(on_superseded, ON_SUPERSEDED))
         self.bot_id = bot_id
         self.path = path
         self.request_id = request_id
         self.requested_time = requested_time
         self.file_type = file_type
         self.on_superseded = on_superseded
+        self.newer_than = newer_than
         self.min_rows = min_rows
         self.max_bytes = max_bytes
         self.overwrite = overwrite
@@ -359,6 +357,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
                 request_id=self.request_id,
                 requested_time=self.requested_time,
                 file_type=self.file_type,
+                newer_than=self.newer_than,
                 storage_conn_id=self.storage_conn_id or None,
                 on_superseded=self.on_superseded,
                 min_rows=self.min_rows,

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_koreai.arguments import FILE_TYPES, as_text, refuse_literals
 from airflow_provider_koreai.deferral import deferral, start_in_triggerer
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
@@ -24,12 +25,13 @@ from airflow_provider_koreai.exceptions import (
     final,
 )
 from airflow_provider_koreai.jobs.events import export_of_event
-from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
+from airflow_provider_koreai.jobs.export import ON_SUPERSEDED, ExportIdentity, ExportWatch
 from airflow_provider_koreai.jobs.waiting import note_trouble, timeout_text
 from airflow_provider_koreai.links.koreai import KoreAIBotLink, store_bot_link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -52,6 +54,9 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
     :param file_type: the export's file type, ``export.output["file_type"]``; None: any. (templated)
     :param on_superseded: what to do when somebody starts a newer export of the bot meanwhile: ``fail`` (the default),
         or ``follow``: wait for the newer one if it has our file type. (templated)
+    :param newer_than: without ``request_id`` and ``requested_time``, the time from which on an export counts: a date, a
+        time, or a text of one in ISO 8601 (UTC where it names no offset), for example ``"{{ data_interval_end }}"``. An
+        export that was requested earlier is waited out. Default None: any export counts. (templated)
     :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
         ``[operators] default_deferrable``.
     :param start_from_trigger: let the scheduler hand the task to the triggerer directly, so that the wait takes no
@@ -72,6 +77,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         "requested_time",
         "file_type",
         "on_superseded",
+        "newer_than",
         "koreai_conn_id",
     )
     operator_extra_links = (KoreAIBotLink(),)
@@ -85,6 +91,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         requested_time: str | None = None,
         file_type: str | None = None,
         on_superseded: str = "fail",
+        newer_than: str | datetime | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         start_from_trigger: bool = False,
         end_from_trigger: bool = False,
@@ -92,11 +99,13 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        refuse_literals(file_type=(file_type, FILE_TYPES), on_superseded=(on_superseded, ON_SUPERSEDED))
         self.bot_id = bot_id
         self.request_id = request_id
         self.requested_time = requested_time
         self.file_type = file_type
         self.on_superseded = on_superseded
+        self.newer_than = newer_than
         self.deferrable = deferrable
         self.koreai_conn_id = koreai_conn_id
         self.end_from_trigger = end_from_trigger
@@ -210,6 +219,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
             "requested_time": self.requested_time,
             "file_type": self.file_type,
             "on_superseded": self.on_superseded,
+            "newer_than": as_text(self.newer_than),
             "poll_interval": self.poke_interval,
             "koreai_conn_id": self.koreai_conn_id,
             "end_from_trigger": self.end_from_trigger,
@@ -221,6 +231,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
             self.bot_id,
             ExportIdentity.of(self.request_id, self.requested_time, self.file_type),
             on_superseded=self.on_superseded,
+            newer_than=self.newer_than,
             log=self.log,
         )
 

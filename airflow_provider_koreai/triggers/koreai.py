@@ -32,6 +32,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
     :param requested_time: the export's requested time, as Kore.ai wrote it.
     :param file_type: ``csv``, ``json``, or ``""`` for any.
     :param on_superseded: ``fail`` or ``follow``.
+    :param newer_than: where the bot's latest export is wanted, the time from which on one counts, in ISO 8601.
     :param poll_interval: longest pause between two status calls, in seconds. Default 60.
     :param deadline: when to give up, in seconds since the epoch; None: never.
     :param timeout: the seconds that led to the deadline, for the message.
@@ -48,6 +49,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
         requested_time: str | None = None,
         file_type: str | None = None,
         on_superseded: str = "fail",
+        newer_than: str | None = None,
         poll_interval: float = 60.0,
         deadline: float | None = None,
         timeout: float | None = None,
@@ -61,6 +63,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
         self.requested_time = requested_time
         self.file_type = file_type
         self.on_superseded = on_superseded
+        self.newer_than = newer_than
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.timeout = timeout
@@ -77,6 +80,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
                 "requested_time": self.requested_time,
                 "file_type": self.file_type,
                 "on_superseded": self.on_superseded,
+                "newer_than": self.newer_than,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "timeout": self.timeout,
@@ -95,6 +99,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
                 self.bot_id,
                 ExportIdentity.of(self.request_id, self.requested_time, self.file_type),
                 on_superseded=self.on_superseded,
+                newer_than=self.newer_than,
                 log=self.log,
             )
             wait = Wait(watch, poll_interval=self.poll_interval, deadline=self.deadline, timeout=self.timeout)

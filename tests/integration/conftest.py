@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_koreai.emulator.process import EmulatorProcess
+from airflow_provider_koreai.jobs import confirming
 from tests.e2e.deployment import PostgreSQL, Processes, postgresql_programs
 
 from .warehouses import postgresql_warehouse, sqlite_warehouse
@@ -81,6 +82,14 @@ def emulator(emulator_process: EmulatorProcess) -> EmulatorProcess:
     """The emulator as it was after its start."""
     emulator_process.control.reset()
     return emulator_process
+
+
+@pytest.fixture(autouse=True)
+def confirms_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a start be confirmed without noticeable pauses."""
+    monkeypatch.setattr(confirming, "FIRST_PAUSES", (0.0, 0.01))
+    monkeypatch.setattr(confirming, "PAUSE", 0.02)
+    monkeypatch.setattr(confirming, "STALE_SECONDS", 0.2)
 
 
 @pytest.fixture

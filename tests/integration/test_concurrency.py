@@ -7,7 +7,6 @@ import base64
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,6 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_koreai.exceptions import KoreAIError, KoreAIExportSupersededError
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
-from airflow_provider_koreai.jobs import export as exports
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
     KoreAIExportUtterancesOperator,
@@ -23,11 +21,12 @@ from airflow_provider_koreai.operators.koreai import (
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
 
-from .logs import everything_logged
 from .running import first_event, new_context, prepare_thread, run_task
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from airflow_provider_koreai.jobs.export import Export
 
 BOT = "st-demo-travel"
 RUNS, BOTS = 10, 50
@@ -50,9 +49,9 @@ class OwnContentHook(KoreAIHook):
     def __init__(self, emulator: Any, number: int, lock: threading.Lock) -> None:
         super().__init__()
         self._emulator, self._number, self._lock = emulator, number, lock
-        self.started: exports.Export | None = None
+        self.started: Export | None = None
 
-    def start_export(self, bot_id: str, **arguments: Any) -> exports.Export:
+    def start_export(self, bot_id: str, **arguments: Any) -> Export:
         with self._lock:
             content = base64.b64encode(content_of(self._number)).decode()
             self._emulator.control.configure_bot(bot_id, content_b64=content)
@@ -139,10 +138,8 @@ def takes_a_moment(emulator, koreai_conn):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_of_ten_runs_that_export_one_bot_each_gets_its_own_file_or_is_told_that_it_was_superseded(
-    monkeypatch, emulator, tmp_path, form
+    emulator, tmp_path, form
 ):
-    # Stands for starts that are further apart than the two seconds within which times count as the same.
-    monkeypatch.setattr(exports, "ECHO_TOLERANCE", timedelta(0))
     runs = ten_runs_at_once(emulator, form, tmp_path)
     assert len({run.own_time for run in runs}) == RUNS
     for run in runs:
@@ -155,24 +152,6 @@ def test_of_ten_runs_that_export_one_bot_each_gets_its_own_file_or_is_told_that_
             assert not (tmp_path / f"{run.number}.csv").exists()
     assert runs[-1].error is None, runs[-1].error
     assert refused(emulator) == []
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_of_ten_runs_within_two_seconds_none_gets_anothers_file_without_a_warning(emulator, tmp_path, form):
-    with everything_logged() as lines:
-        runs = ten_runs_at_once(emulator, form, tmp_path)
-    by_time = {run.own_time: run for run in runs}
-    for run in runs:
-        if run.error is not None:
-            assert isinstance(run.error, KoreAIExportSupersededError)
-            continue
-        got = run.result["requested_time"]
-        # The result names the export that the file is of, whosever it is ...
-        assert run.content == content_of(by_time[got].number)
-        # ... and where it is not the run's own, the log says so.
-        warned = [line for line in lines if "taken for the same export" in line and run.own_time in line]
-        assert got == run.own_time or any(got in line for line in warned)
-    assert runs[-1].content == content_of(runs[-1].number)
 
 
 def test_ten_waits_beyond_the_rate_limit_end_with_the_export_or_with_the_limit_as_the_reason(emulator):

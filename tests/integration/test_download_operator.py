@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_koreai.arguments import parse_time
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
     KoreAIDownloadError,
@@ -15,7 +17,6 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportSupersededError,
 )
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
-from airflow_provider_koreai.jobs.export import ECHO_TOLERANCE, parse_time
 from airflow_provider_koreai.operators.koreai import KoreAIDownloadUtterancesOperator
 
 from .running import run_task
@@ -86,17 +87,14 @@ def test_a_folder_gets_a_file_named_after_the_time_that_the_start_told_where_the
 
 def test_an_export_of_another_type_than_the_paths_at_about_the_same_time_is_anothers(file, emulator):
     ours = KoreAIHook().start_export(BOT)
-    theirs = KoreAIHook().start_export(BOT, file_type="json")
-    assert abs(parse_time(theirs.requested_time) - parse_time(ours.requested_time)) < ECHO_TOLERANCE
+    KoreAIHook().start_export(BOT, file_type="json")
     with pytest.raises(KoreAIExportSupersededError, match="A newer export"):
         fetch(file, **{**identity_of(ours), "file_type": ""})
 
 
 def test_our_export_in_another_type_than_the_paths_is_told_as_that(file):
     ours = KoreAIHook().start_export(BOT, file_type="json")
-    with pytest.raises(
-        AirflowFailException, match="is a json export; file_type='csv' was asked for"
-    ) as caught:
+    with pytest.raises(KoreAIConfigurationError, match="is a json export, but this task wants csv") as caught:
         fetch(file, **{**identity_of(ours), "file_type": ""})
     assert "newer" not in str(caught.value)
 
@@ -148,6 +146,26 @@ def test_a_newer_export_is_followed_when_that_is_asked_for(file, emulator):
     emulator.control.configure_bot(BOT, requested_time_offset_ms=60_000)
     result = fetch(file, on_superseded="follow", **identity_of(ours))
     assert result["requested_time"] > ours.requested_time
+
+
+def test_an_older_export_than_newer_than_is_not_fetched(file, koreai_conn):
+    started = KoreAIHook().start_export(BOT)
+    later = parse_time(started.requested_time) + timedelta(milliseconds=1)
+    with pytest.raises(KoreAIDownloadError, match="latest of those requested since") as caught:
+        KoreAIHook().download_export(BOT, str(file), newer_than=later, link_wait=0.1)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert not file.exists()
+
+
+def test_an_export_that_is_as_new_as_newer_than_says_is_fetched(file):
+    started = KoreAIHook().start_export(BOT)
+    assert fetch(file, newer_than=started.requested_time)["request_id"] == started.request_id
+
+
+@pytest.mark.parametrize("argument", ["file_type", "on_superseded"])
+def test_a_literal_that_is_not_accepted_is_refused_when_the_dag_is_parsed(file, argument):
+    with pytest.raises(KoreAIConfigurationError, match=f"{argument}='xlsx'"):
+        KoreAIDownloadUtterancesOperator(task_id="fetch", bot_id=BOT, path=str(file), **{argument: "xlsx"})
 
 
 def test_a_failed_export_is_refused_for_good(file, emulator):

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import socket
+import threading
 import time
 from datetime import timedelta
 
@@ -20,9 +21,11 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_koreai.arguments import parse_time
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
+    KoreAIError,
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
     KoreAIExportTimeoutError,
@@ -62,9 +65,9 @@ def wait_for(mode: str, started, **more):
 
 
 def one_task(mode: str, **more) -> KoreAIExportUtterancesOperator:
-    arguments = {"timeout": 20, **more}
+    arguments = {"bot_id": BOT, "timeout": 20, **more}
     return KoreAIExportUtterancesOperator(
-        task_id="export", bot_id=BOT, wait_for_completion=True, deferrable="deferrable" in mode, **arguments
+        task_id="export", wait_for_completion=True, deferrable="deferrable" in mode, **arguments
     )
 
 
@@ -100,7 +103,33 @@ def test_an_older_platform_without_requested_time_is_waited_for(mode, emulator):
 def test_a_status_whose_time_is_a_little_off_is_ours(mode, emulator):
     emulator.control.configure_bot(BOT, requested_time_offset_ms=700)
     started = KoreAIHook().start_export(BOT)
-    assert wait_for(mode, started)["request_id"] == started.request_id
+    assert wait_for(mode, started) == started.identity.as_dict()
+
+
+@sensor_modes
+def test_an_export_older_than_newer_than_is_waited_out(mode, emulator):
+    started = KoreAIHook().start_export(BOT)
+    later = parse_time(started.requested_time) + timedelta(milliseconds=1)
+    with pytest.raises(AirflowSensorTimeout, match="latest of those requested since"):
+        run_task(sensor(mode, newer_than=later, timeout=0.5))
+
+
+@sensor_modes
+def test_an_export_as_new_as_newer_than_says_ends_the_wait(mode, emulator):
+    started = KoreAIHook().start_export(BOT)
+    assert run_task(sensor(mode, newer_than=started.requested_time)) == started.identity.as_dict()
+
+
+@sensor_modes
+def test_a_newer_than_that_is_not_a_time_is_refused(mode):
+    with pytest.raises(KoreAIConfigurationError, match="newer_than='tomorrow'"):
+        run_task(sensor(mode, newer_than="tomorrow"))
+
+
+@pytest.mark.parametrize("argument", ["file_type", "on_superseded"])
+def test_a_literal_that_is_not_accepted_is_refused_when_the_dag_is_parsed(argument):
+    with pytest.raises(KoreAIConfigurationError, match=f"{argument}='xlsx'"):
+        sensor("poke", **{argument: "xlsx"})
 
 
 @sensor_modes
@@ -222,7 +251,7 @@ def test_soft_fail_and_never_fail_skip(mode, emulator, how, why):
     elif why == "refused":
         emulator.control.configure_bot(BOT, linked=False)
     else:
-        more["on_superseded"] = "ignore"
+        more |= {"newer_than": "tomorrow"}
     with pytest.raises(AirflowSkipException):
         wait_for(mode, started, **more)
 
@@ -238,8 +267,10 @@ def test_soft_fail_skips_past_the_timeout(mode, emulator):
 @sensor_modes
 def test_a_wrong_on_superseded_names_the_accepted_values(mode):
     started = KoreAIHook().start_export(BOT)
+    task = sensor(mode, **started.identity.as_dict())
+    task.on_superseded = "ignore"  # as a template may be rendered
     with pytest.raises(KoreAIConfigurationError, match=r"on_superseded='ignore'.*fail, follow"):
-        wait_for(mode, started, on_superseded="ignore")
+        run_task(task)
 
 
 def test_execution_timeout_ends_a_deferred_wait_as_a_task_timeout(emulator):
@@ -366,14 +397,9 @@ def test_a_hundred_waits_never_block_the_event_loop(monkeypatch, emulator):
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
 def test_a_worker_that_dies_while_it_waits_does_not_start_a_second_export(emulator):
     context = new_context(task_state_store=FakeTaskStateStore())
-    task = one_task("one task")
-    ask = task.hook.get_export
-    task.hook.get_export = _die
-    with pytest.raises(KeyboardInterrupt):
-        run_task(task, context)
-    task.hook.get_export = ask
+    die_waiting(one_task("one task"), context)
     second = new_context(task_state_store=context["task_state_store"])
-    request_id = run_task(task, second)
+    request_id = run_task(one_task("one task"), second)
     assert len(emulator.control.requests(BOT, call="start")) == 1
     assert request_id == KoreAIHook().get_export(BOT).request_id
     assert set(second["ti"].xcoms) >= {"requested_time", "file_type"}
@@ -410,6 +436,91 @@ def test_a_task_that_is_cleared_after_its_end_exports_anew(emulator):
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bot_id": "st-demo-bank"},
+        {"state": "published"},
+        {"file_type": "json"},
+        {"koreai_conn_id": "koreai_other"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_after_a_worker_died_a_corrected_argument_starts_an_export_of_its_own(emulator, monkeypatch, change):
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_OTHER", emulator.connection_json())
+    context = new_context(task_state_store=FakeTaskStateStore())
+    die_waiting(one_task("one task"), context)
+    corrected = one_task("one task", **change)
+    run_task(corrected, new_context(task_state_store=context["task_state_store"]))
+    starts = emulator.control.requests(call="start")
+    assert [start["bot"] for start in starts] == [BOT, corrected.bot_id]
+    assert starts[1]["params"] == {"state": corrected.state, "type": corrected.file_type}
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_a_retry_after_the_timeout_starts_an_export_of_its_own(emulator):
+    emulator.control.configure_bot(BOT, seconds=3600)
+    context = new_context(task_state_store=FakeTaskStateStore())
+    with pytest.raises(KoreAIExportTimeoutError):
+        run_task(one_task("one task", timeout=0.3), context)
+    emulator.control.configure_bot(BOT, seconds=0.1)
+    run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
+    assert len(emulator.control.requests(BOT, call="start")) == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_a_run_after_the_timeout_of_a_worker_that_died_starts_an_export_of_its_own(emulator):
+    context = new_context(task_state_store=FakeTaskStateStore())
+    die_waiting(one_task("one task", timeout=0.3), context)
+    wait_until(time.time() + 0.3)
+    run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
+    assert len(emulator.control.requests(BOT, call="start")) == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_a_task_that_airflow_stopped_ends_soon_and_starts_an_export_of_its_own_when_it_is_cleared(emulator):
+    emulator.control.configure_bot(BOT, seconds=3600)
+    context = new_context(task_state_store=FakeTaskStateStore())
+    task = one_task("one task")
+    threading.Timer(0.1, task.on_kill).start()
+    began = time.monotonic()
+    with pytest.raises(KoreAIError, match="The task was stopped"):
+        run_task(task, context)
+    assert time.monotonic() - began < 5
+    assert context["task_state_store"].values == {}
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+@pytest.mark.parametrize("note", ["ds-1", {"request_id": "ds-1", "requested_time": "", "file_type": "csv"}])
+def test_a_note_of_another_version_starts_an_export_of_its_own(emulator, note):
+    store = FakeTaskStateStore()
+    store.set(KoreAIExportUtterancesOperator.external_id_key, note)
+    assert run_task(one_task("one task"), new_context(task_state_store=store)) != "ds-1"
+    assert len(emulator.control.requests(BOT, call="start")) == 1
+
+
+def test_the_one_task_form_takes_its_timeout_as_a_timedelta_as_sensors_do(emulator):
+    emulator.control.configure_bot(BOT, seconds=3600)
+    with pytest.raises(KoreAIExportTimeoutError, match=r"within 0\.3 seconds"):
+        run_task(one_task("one task", timeout=timedelta(seconds=0.3)))
+
+
+def test_a_timeout_in_default_args_does_not_matter_to_an_export_that_is_not_waited_for():
+    assert run_task(KoreAIExportUtterancesOperator(task_id="export", bot_id=BOT, timeout=None))
+
+
+@pytest.mark.parametrize("argument", ["state", "file_type"])
+def test_a_literal_of_the_export_that_is_not_accepted_is_refused_when_the_dag_is_parsed(argument):
+    with pytest.raises(KoreAIConfigurationError, match=f"{argument}='xlsx'"):
+        one_task("one task", **{argument: "xlsx"})
+
+
+@pytest.mark.parametrize("value", ["{{ params.kind }}", "{% if a %}csv{% endif %}", "", None, object()])
+def test_what_is_only_known_when_the_task_runs_is_not_refused_when_the_dag_is_parsed(value):
+    assert one_task("one task", state=value, file_type=value).file_type is value
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
 def test_a_note_of_the_export_that_cannot_be_deleted_does_not_fail_the_task(emulator):
     store = FakeTaskStateStore()
     store.delete = _fail
@@ -422,5 +533,17 @@ def _fail(*_):
     raise OSError
 
 
-def _die(*_, **__):
-    raise KeyboardInterrupt
+def die_waiting(task, context) -> None:
+    """Let a task start its export, and end as if its worker was killed: nothing is cleaned up."""
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    task._sleep = die
+    with pytest.raises(KeyboardInterrupt):
+        run_task(task, context)
+
+
+def wait_until(moment: float) -> None:
+    while time.time() < moment:
+        time.sleep(0.01)

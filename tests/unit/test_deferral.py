@@ -169,7 +169,15 @@ def test_starting_in_the_triggerer_is_refused_where_airflow_cannot():
         (KoreAIExportUtterancesOperator, {"bot_id", "state", "file_type", "koreai_conn_id"}),
         (
             KoreAIExportStatusSensor,
-            {"bot_id", "request_id", "requested_time", "file_type", "on_superseded", "koreai_conn_id"},
+            {
+                "bot_id",
+                "request_id",
+                "requested_time",
+                "file_type",
+                "on_superseded",
+                "newer_than",
+                "koreai_conn_id",
+            },
         ),
         (
             KoreAIDownloadUtterancesOperator,
@@ -180,6 +188,7 @@ def test_starting_in_the_triggerer_is_refused_where_airflow_cannot():
                 "requested_time",
                 "file_type",
                 "on_superseded",
+                "newer_than",
                 "min_rows",
                 "storage_conn_id",
                 "koreai_conn_id",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import traceback
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -19,9 +20,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIDownloadError,
     KoreAIError,
     KoreAIExportFailedError,
-    KoreAIExportFailedFinalError,
     KoreAIExportSupersededError,
-    KoreAIExportSupersededFinalError,
     KoreAIExportTimeoutError,
     KoreAIFileError,
     KoreAIRateLimitError,
@@ -42,9 +41,7 @@ FAILS_AT_ONCE = {
     KoreAIServerError: False,
     KoreAIRateLimitError: False,
     KoreAIExportFailedError: False,
-    KoreAIExportFailedFinalError: True,
     KoreAIExportSupersededError: False,
-    KoreAIExportSupersededFinalError: True,
     KoreAIExportTimeoutError: False,
     KoreAIDownloadError: False,
     KoreAIFileError: True,
@@ -56,8 +53,8 @@ FAILS_AT_ONCE = {
 def all_errors() -> set[type]:
     return {
         value
-        for value in vars(exceptions).values()
-        if isinstance(value, type) and issubclass(value, KoreAIError)
+        for name, value in vars(exceptions).items()
+        if isinstance(value, type) and issubclass(value, KoreAIError) and not name.startswith("_")
     }
 
 
@@ -77,28 +74,38 @@ def test_every_error_can_be_caught_as_airflows_exception(cls):
     assert issubclass(cls, AirflowException)
 
 
-@pytest.mark.parametrize(
-    ("cls", "base"),
-    [
-        (KoreAIRefusedError, KoreAIRequestError),
-        (KoreAIExportFailedFinalError, KoreAIExportFailedError),
-        (KoreAIExportSupersededFinalError, KoreAIExportSupersededError),
-    ],
-)
-def test_a_final_variant_can_be_caught_as_the_error_that_is_documented(cls, base):
-    assert issubclass(cls, base)
+def test_a_refused_request_can_be_caught_as_a_request_error():
+    assert issubclass(KoreAIRefusedError, KoreAIRequestError)
 
 
-def test_a_failed_export_made_final_keeps_its_text_and_status_logs():
+FINAL_KINDS = pytest.mark.parametrize("kind", [KoreAIExportFailedError, KoreAIExportSupersededError])
+
+
+@FINAL_KINDS
+def test_an_error_made_final_is_caught_by_its_documented_name_and_not_retried(kind):
+    error = final(kind("text"))
+    assert isinstance(error, kind)
+    assert isinstance(error, AirflowFailException)
+    assert str(error) == "text"
+
+
+@FINAL_KINDS
+def test_an_error_made_final_shows_the_documented_name(kind):
+    (last,) = traceback.format_exception_only(final(kind("text")))
+    assert last == f"airflow_provider_koreai.exceptions.{kind.__name__}: text\n"
+
+
+@FINAL_KINDS
+def test_an_error_made_final_survives_pickling_as_final(kind):
+    error = pickle.loads(pickle.dumps(final(kind("text"))))
+    assert isinstance(error, kind)
+    assert isinstance(error, AirflowFailException)
+    assert str(error) == "text"
+
+
+def test_a_failed_export_made_final_keeps_its_status_logs_also_when_pickled():
     error = final(KoreAIExportFailedError("it failed", status_logs=["no model"]))
-    assert isinstance(error, KoreAIExportFailedFinalError)
-    assert (str(error), error.status_logs) == ("it failed", ("no model",))
-
-
-def test_a_superseded_export_made_final_keeps_its_text():
-    error = final(KoreAIExportSupersededError("a newer one"))
-    assert isinstance(error, KoreAIExportSupersededFinalError)
-    assert str(error) == "a newer one"
+    assert error.status_logs == pickle.loads(pickle.dumps(error)).status_logs == ("no model",)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +128,9 @@ def test_an_error_comes_out_of_a_triggers_event_as_it_went_in(cls):
     assert (type(error), str(error)) == (cls, "what happened")
 
 
-@pytest.mark.parametrize("cls", [KoreAIExportFailedError, KoreAIExportFailedFinalError])
-def test_status_logs_come_out_of_a_triggers_event(cls):
-    carried = json.loads(json.dumps(to_payload(cls("failed", status_logs=["first", "second"]))))
+def test_status_logs_come_out_of_a_triggers_event():
+    failed = KoreAIExportFailedError("failed", status_logs=["first", "second"])
+    carried = json.loads(json.dumps(to_payload(failed)))
     error = from_payload(carried)
     assert isinstance(error, KoreAIExportFailedError)
     assert error.status_logs == ("first", "second")

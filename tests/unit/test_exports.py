@@ -162,42 +162,35 @@ class TestIsItMine:
         [ident("ds-1", 0, "csv"), ident("ds-2", 0, "csv"), ident(None, 0, "csv"), ident("ds-1", 0, None)],
         ids=["same", "another id", "no id", "no file type"],
     )
-    @pytest.mark.parametrize("echo_seen", [False, True])
-    def test_row_1_the_same_time_is_mine_whatever_the_id(self, theirs, echo_seen):
-        assert judge(OURS, theirs, echo_seen=echo_seen) is MINE
+    def test_row_1_the_same_time_is_mine_whatever_the_id(self, theirs):
+        assert judge(OURS, theirs) is MINE
 
     def test_row_1_the_same_time_written_otherwise_is_mine(self):
         theirs = ExportIdentity("ds-1", "2023-07-26T14:00:00+02:00", "csv")
-        assert judge(OURS, theirs, echo_seen=True) is MINE
-
-    @pytest.mark.parametrize("seconds", [-2, -0.001, 0.001, 2])
-    @pytest.mark.parametrize("request_id", ["ds-1", "ds-2", None])
-    def test_row_2_within_two_seconds_is_mine_while_no_echo_was_seen(self, seconds, request_id):
-        assert judge(OURS, ident(request_id, seconds, "csv")) is MINE
+        assert judge(OURS, theirs) is MINE
 
     @pytest.mark.parametrize(
         ("seconds", "verdict"), [(-2, STALE), (-0.001, STALE), (0.001, SUPERSEDED), (2, SUPERSEDED)]
     )
-    def test_row_2_within_two_seconds_is_another_one_once_our_exact_time_was_echoed(self, seconds, verdict):
-        assert judge(OURS, ident("ds-1", seconds, "csv"), echo_seen=True) is verdict
+    @pytest.mark.parametrize("request_id", ["ds-1", "ds-2", None])
+    def test_row_2_a_millisecond_makes_it_another_one(self, request_id, seconds, verdict):
+        assert judge(OURS, ident(request_id, seconds, "csv")) is verdict
 
     @pytest.mark.parametrize(
         ("seconds", "verdict"),
         [(-60, STALE), (-1, STALE), (-0.001, STALE), (0, SUPERSEDED), (1, SUPERSEDED), (60, SUPERSEDED)],
     )
-    def test_row_3_another_file_type_is_superseded_if_later_or_equal_and_stale_if_earlier(
-        self, seconds, verdict
-    ):
+    def test_row_1_and_2_another_file_type_is_never_mine(self, seconds, verdict):
         assert judge(OURS, ident("ds-1", seconds, "json")) is verdict
 
-    @pytest.mark.parametrize("seconds", [2.001, 60, 86400])
+    @pytest.mark.parametrize("seconds", [0.001, 60, 86400])
     @pytest.mark.parametrize("request_id", ["ds-1", "ds-2", None])
-    def test_row_4_later_is_superseded_though_the_record_is_reused(self, seconds, request_id):
+    def test_row_2_later_is_superseded_though_the_record_is_reused(self, seconds, request_id):
         assert judge(OURS, ident(request_id, seconds, "csv")) is SUPERSEDED
 
-    @pytest.mark.parametrize("seconds", [-2.001, -60, -86400])
+    @pytest.mark.parametrize("seconds", [-0.001, -60, -86400])
     @pytest.mark.parametrize("request_id", ["ds-1", "ds-2", None])
-    def test_row_5_earlier_is_stale_though_the_record_is_reused(self, seconds, request_id):
+    def test_row_2_earlier_is_stale_though_the_record_is_reused(self, seconds, request_id):
         assert judge(OURS, ident(request_id, seconds, "csv")) is STALE
 
     @pytest.mark.parametrize(
@@ -213,21 +206,21 @@ class TestIsItMine:
             ("ds-1", "ds-2", SUPERSEDED),
         ],
     )
-    def test_row_6_without_a_time_on_one_side_the_id_decides(
+    def test_row_3_without_a_time_on_one_side_the_id_decides(
         self, our_time, their_time, our_id, their_id, verdict
     ):
         assert judge(ident(our_id, our_time, "csv"), ident(their_id, their_time, "csv")) is verdict
 
-    def test_row_6_a_time_that_cannot_be_read_is_no_time(self):
+    def test_row_3_a_time_that_cannot_be_read_is_no_time(self):
         theirs = ExportIdentity("ds-2", "yesterday", "csv")
         assert judge(OURS, theirs) is SUPERSEDED
         assert judge(OURS, dataclasses.replace(theirs, request_id="ds-1")) is MINE
 
-    def test_row_6_the_same_unreadable_time_is_the_same_time(self):
+    def test_row_3_the_same_unreadable_time_is_the_same_time(self):
         ours, theirs = (ExportIdentity(request_id, "26/7/23 12:00", "csv") for request_id in ("ds-1", "ds-2"))
         assert judge(ours, theirs) is MINE
 
-    def test_row_6_another_file_type_is_not_mine_though_the_id_is_equal(self):
+    def test_row_3_another_file_type_is_not_mine_though_the_id_is_equal(self):
         assert judge(ident("ds-1", None, "csv"), ident("ds-1", None, "json")) is SUPERSEDED
 
     @pytest.mark.parametrize(
@@ -250,56 +243,42 @@ any_identities = identities | st.builds(ExportIdentity, odd_texts, odd_texts, od
 
 
 class TestIsItMineAlways:
-    @given(any_identities, any_identities, st.booleans())
-    def test_there_is_a_verdict_on_anything(self, ours, theirs, echo_seen):
-        assert judge(ours, theirs, echo_seen=echo_seen) in Verdict
+    @given(any_identities, any_identities)
+    def test_there_is_a_verdict_on_anything(self, ours, theirs):
+        assert judge(ours, theirs) in Verdict
 
-    @given(any_identities, st.booleans())
-    def test_an_export_is_its_own(self, ours, echo_seen):
-        assert judge(ours, ours, echo_seen=echo_seen) is MINE
+    @given(any_identities)
+    def test_an_export_is_its_own(self, ours):
+        assert judge(ours, ours) is MINE
 
-    @given(any_identities, any_identities, st.booleans())
-    def test_a_different_file_type_is_never_mine(self, ours, theirs, echo_seen):
+    @given(any_identities, any_identities)
+    def test_a_different_file_type_is_never_mine(self, ours, theirs):
         ours = dataclasses.replace(ours, file_type="csv")
         theirs = dataclasses.replace(theirs, file_type="json")
-        assert judge(ours, theirs, echo_seen=echo_seen) is not MINE
+        assert judge(ours, theirs) is not MINE
 
-    @given(identities, identities, st.booleans())
-    def test_swapping_the_roles_turns_later_into_earlier(self, ours, theirs, echo_seen):
-        there = judge(ours, theirs, echo_seen=echo_seen)
-        back = judge(theirs, ours, echo_seen=echo_seen)
+    @given(identities, identities)
+    def test_swapping_the_roles_turns_later_into_earlier(self, ours, theirs):
+        there, back = judge(ours, theirs), judge(theirs, ours)
         one_has_no_time = not ours.requested_time or not theirs.requested_time
         if one_has_no_time or ours.requested_time == theirs.requested_time:
             assert back is there
         else:
-            assert back is {MINE: MINE, STALE: SUPERSEDED, SUPERSEDED: STALE}[there]
+            assert back is {STALE: SUPERSEDED, SUPERSEDED: STALE}[there]
 
-    @given(
-        identities,
-        identities,
-        st.integers(-5000, 5000),
-        st.integers(min_value=0, max_value=5000),
-        st.booleans(),
-    )
-    def test_the_later_theirs_is_the_less_it_is_stale(self, ours, theirs, millis, more, echo_seen):
+    @given(identities, identities, st.integers(-5000, 5000), st.integers(min_value=0, max_value=5000))
+    def test_the_later_theirs_is_the_less_it_is_stale(self, ours, theirs, millis, more):
         ours = dataclasses.replace(ours, requested_time=ours.requested_time or at(0))
         order = [STALE, MINE, SUPERSEDED]
         early, late = (
-            order.index(
-                judge(ours, dataclasses.replace(theirs, requested_time=at(ms / 1000)), echo_seen=echo_seen)
-            )
+            order.index(judge(ours, dataclasses.replace(theirs, requested_time=at(ms / 1000))))
             for ms in (millis, millis + more)
         )
         assert early <= late
 
-    @given(any_identities, any_identities)
-    def test_having_seen_an_echo_only_makes_the_judge_stricter(self, ours, theirs):
-        if judge(ours, theirs, echo_seen=True) is MINE:
-            assert judge(ours, theirs, echo_seen=False) is MINE
-
-    @given(any_identities, st.booleans())
-    def test_nothing_known_takes_anything(self, theirs, echo_seen):
-        assert judge(ExportIdentity(), theirs, echo_seen=echo_seen) is MINE
+    @given(any_identities)
+    def test_nothing_known_takes_anything(self, theirs):
+        assert judge(ExportIdentity(), theirs) is MINE
 
 
 class TestExport:
@@ -421,32 +400,39 @@ class TestWatch:
         assert "ds-1" in line
         assert "ds-2" in line
 
-    def test_a_service_whose_times_are_a_second_off_throughout_is_understood(self):
-        watching = watch()
-        assert watching.observe(answer(seconds=1, status="IN_PROGRESS")) is None
-        assert watching.observe(answer(seconds=1, status="SUCCESS")) is not None
-
-    def test_after_our_exact_time_was_echoed_a_second_later_is_a_newer_export(self):
-        watching = watch()
-        watching.observe(answer(seconds=0))
+    def test_a_millisecond_later_is_a_newer_export(self):
         with pytest.raises(KoreAIExportSupersededError):
-            watching.observe(answer(seconds=1, status="SUCCESS"))
+            watch().observe(answer(seconds=0.001, status="SUCCESS"))
 
-    def test_after_our_exact_time_was_echoed_a_second_earlier_is_an_earlier_export(self):
-        watching = watch()
-        watching.observe(answer(seconds=0))
-        assert watching.observe(answer(seconds=-1, status="SUCCESS")) is None
-
-    def test_a_merely_close_time_is_no_echo(self):
-        watching = watch()
-        watching.observe(answer(seconds=1))
-        assert watching.observe(answer(seconds=-1, status="SUCCESS")) is not None
+    def test_a_millisecond_earlier_is_an_earlier_export(self):
+        assert watch().observe(answer(seconds=-0.001, status="SUCCESS")) is None
 
     def test_it_says_once_what_it_says_of_one_kind(self, caplog):
         watching = watch()
         for kind in ("a", "b", "a"):
             watching.tell_once(kind, "surprise %s", kind)
         assert warnings_in(caplog) == ["surprise a", "surprise b"]
+
+    def test_a_superseded_export_of_a_reused_record_shows_no_two_equal_ids(self):
+        with pytest.raises(KoreAIExportSupersededError) as caught:
+            watch().observe(answer("ds-1", 60))
+        assert "ds-1" not in str(caught.value)
+
+    def test_a_superseded_export_without_times_shows_both_ids(self):
+        with pytest.raises(KoreAIExportSupersededError) as caught:
+            watch(ident("ds-1", None, "csv")).observe(answer("ds-2", None))
+        assert "ds-1" in str(caught.value)
+        assert "ds-2" in str(caught.value)
+
+    def test_a_superseded_export_says_which_task_to_clear_and_which_form_copes(self):
+        with pytest.raises(
+            KoreAIExportSupersededError, match=r"clear the task .*`export`.*wait_for_completion=True"
+        ):
+            watch().observe(answer("ds-1", 60))
+
+    def test_our_export_in_another_file_type_is_not_called_superseded(self):
+        with pytest.raises(KoreAIConfigurationError, match="is a json export, but this task wants csv"):
+            watch().observe(answer(file_type="json"))
 
     @pytest.mark.parametrize("value", ["", "ignore", None, 1])
     def test_an_unknown_on_superseded_is_named_with_the_accepted_values(self, value):
@@ -505,7 +491,7 @@ class TestFollowing:
         assert watching.ours == ident("ds-180", 180, "csv")
 
     def test_a_newer_export_of_another_file_type_is_an_error_that_names_both(self):
-        with pytest.raises(KoreAIExportSupersededError, match="file type is json, ours csv") as caught:
+        with pytest.raises(KoreAIExportSupersededError, match="file type is json, not csv") as caught:
             watch(on_superseded="follow").observe(answer("ds-2", 60, "json"))
         assert at(0) in str(caught.value)
         assert at(60) in str(caught.value)
@@ -548,8 +534,61 @@ class TestLatestExport:
         assert watch(ExportIdentity(file_type="json"), on_superseded).observe(done) is done
 
     def test_another_file_type_than_asked_for_is_an_error_that_names_both(self, on_superseded):
-        with pytest.raises(KoreAIExportSupersededError, match="is a csv export; file_type='json'"):
+        with pytest.raises(KoreAIConfigurationError, match="is a csv export, but this task wants json"):
             watch(ExportIdentity(file_type="json"), on_superseded).observe(answer("ds-9", 0, "csv"))
+
+
+class TestNewerThan:
+    """The bot's latest export is wanted, but not an older one than this."""
+
+    @staticmethod
+    def since(seconds: float, ours=ExportIdentity()) -> ExportWatch:  # noqa: B008
+        return ExportWatch(BOT, ours, newer_than=at(seconds), log=LOG)
+
+    @pytest.mark.parametrize("status", ["SUCCESS", "FAILED", "IN_PROGRESS"])
+    def test_an_older_export_is_waited_out_and_logged_once(self, status, caplog):
+        watching = self.since(0)
+        assert [watching.observe(answer(seconds=-1, status=status)) for _ in range(2)] == [None, None]
+        (line,) = warnings_in(caplog)
+        assert at(-1) in line
+        assert "newer_than=2023-07-26T12:00:00+00:00" in line
+
+    @pytest.mark.parametrize("seconds", [0, 1])
+    def test_an_export_of_that_time_or_later_counts(self, seconds):
+        done = answer(seconds=seconds, status="SUCCESS")
+        assert self.since(0).observe(done) is done
+
+    def test_an_older_export_of_another_file_type_is_waited_out_too(self):
+        watching = self.since(0, ExportIdentity(file_type="json"))
+        assert watching.observe(answer(seconds=-1, file_type="csv", status="SUCCESS")) is None
+
+    def test_an_export_whose_time_is_not_reported_does_not_count(self, caplog):
+        assert self.since(0).observe(answer(seconds=None, status="SUCCESS")) is None
+        assert "does not report" in warnings_in(caplog)[0]
+
+    def test_an_export_that_is_named_counts_whenever_it_was_requested(self):
+        done = answer(status="SUCCESS")
+        assert self.since(60, OURS).observe(done) is done
+
+    @pytest.mark.parametrize(
+        "value",
+        [NOON, NOON.date(), "2023-07-26", "2023-07-26 12:00:00+00:00", "2023-07-26T14:00:00.000+02:00"],
+    )
+    def test_it_may_be_a_date_a_time_or_the_text_of_one(self, value):
+        watching = ExportWatch(BOT, ExportIdentity(), newer_than=value)
+        assert watching.newer_than in (NOON, NOON.replace(hour=0))
+
+    @pytest.mark.parametrize("value", [None, ""])
+    def test_without_it_any_export_counts(self, value):
+        assert ExportWatch(BOT, ExportIdentity(), newer_than=value).newer_than is None
+
+    @pytest.mark.parametrize("value", ["yesterday", 5, "{{ ds }}"])
+    def test_what_is_not_a_time_is_refused_by_name(self, value):
+        with pytest.raises(KoreAIConfigurationError, match=r"^newer_than="):
+            ExportWatch(BOT, ExportIdentity(), newer_than=value)
+
+    def test_what_is_wanted_says_so(self):
+        assert "latest of those requested since 2023-07-26T12:00:00+00:00" in self.since(0).wanted
 
 
 statuses = st.sampled_from(["IN_PROGRESS", "SUCCESS", "FAILED", "PAUSED"])
@@ -581,7 +620,9 @@ class TestWatchAlways:
     def test_any_answers_end_in_a_finished_export_or_one_of_our_errors(self, ours, on_superseded, sequence):
         done, error = observe_all(watch(ours, on_superseded), sequence)
         assert done is None or done.status is ExportStatus.SUCCESS
-        assert error is None or isinstance(error, (KoreAIExportFailedError, KoreAIExportSupersededError))
+        assert error is None or isinstance(
+            error, (KoreAIConfigurationError, KoreAIExportFailedError, KoreAIExportSupersededError)
+        )
 
     @given(any_identities, st.sampled_from(["fail", "follow"]), st.lists(answers, max_size=8))
     def test_neither_errors_nor_log_lines_hold_a_link(self, ours, on_superseded, sequence):
