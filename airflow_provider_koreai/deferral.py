@@ -1,83 +1,88 @@
-"""Handing a wait to the triggerer and taking it back: the same for the sensor and the one-task operator."""
+"""
+Handing a wait to the triggerer, the same for the sensor and the one-task operator.
+
+Airflow up to 3.3.2 fails a task whose trigger brings it back before the scheduler has noticed the end of its first stay
+(apache/airflow 66374, 67287, 71580, 72716). A worker lives on for up to ``[workers] min_heartbeat_interval`` after a
+deferral, so a task first waits in its worker for as long, which costs nothing, and its trigger fires no sooner than
+that interval and :data:`MARGIN` after the deferral.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_provider_koreai.exceptions import (
-    KoreAIConfigurationError,
-)
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_koreai.exceptions import KoreAIExportTimeoutError
+from airflow_provider_koreai.jobs.events import past_limit
+from airflow_provider_koreai.jobs.waiting import Wait
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import BaseOperator
-    from airflow.triggers.base import StartTriggerArgs
 
-# Seconds that Airflow's own deadline of a deferral stands behind the trigger's, which asks once more first.
+    from airflow_provider_koreai.jobs.export import Export, ExportWatch
+
+# Seconds by which Airflow's own deadline for a deferral comes after the trigger's, which asks once more first.
 GRACE = 120.0
+# Seconds that the scheduler gets to notice that the worker has ended.
+MARGIN = 3.0
 
 
-def deferral(timeout: float, execution_timeout: timedelta | None, **trigger_kwargs: Any) -> dict[str, Any]:
+def worker_stays() -> float:
+    """The seconds for which Airflow keeps a worker anyway."""
+    return float(conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0))
+
+
+def shortest_absence() -> float:
+    """The seconds after which a task that left its worker may come back."""
+    return worker_stays() + MARGIN
+
+
+def wait_or_defer(
+    task: BaseOperator, watch: ExportWatch, ask: Callable[[], Export], *, timeout: float, poll_interval: float
+) -> Export:
     """
-    Make the arguments of an operator's ``defer``.
+    Wait in the worker for a short while, then defer.
 
-    Airflow 3 does not apply ``execution_timeout`` while a task is deferred, so the trigger's deadline does.
-
-    :param timeout: seconds that the task may wait.
-    :param execution_timeout: the task's.
-    :param trigger_kwargs: the trigger's other arguments.
+    :return: the export, if it is done meanwhile.
+    :raises TaskDeferred: it is not; the task goes on in its ``execute_complete``.
     """
+    limit, seconds = "timeout", timeout
+    if task.execution_timeout is not None and task.execution_timeout.total_seconds() < seconds:
+        # Airflow 3 does not apply it while a task is deferred, so the trigger's deadline does.
+        limit, seconds = "execution_timeout", task.execution_timeout.total_seconds()
+    began = time.time()
+    deadline = began + seconds
+    wait = Wait(watch, poll_interval=poll_interval, deadline=deadline, timeout=seconds)
+    # A wait that would end before it may come back is not worth a deferral.
+    leaves = deadline - began > worker_stays() + shortest_absence()
+    try:
+        done = wait.run(ask, until=began + worker_stays() if leaves else None)
+    except KoreAIExportTimeoutError as error:
+        raise past_limit(error, limit) from error
+    if done is not None:
+        return done
     from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
 
-    limit, seconds = "timeout", timeout
-    if execution_timeout is not None and execution_timeout.total_seconds() < seconds:
-        limit, seconds = "execution_timeout", execution_timeout.total_seconds()
-    return {
-        "trigger": KoreAIExportStatusTrigger(
-            deadline=time.time() + seconds, timeout=seconds, **trigger_kwargs
+    now = time.time()
+    task.defer(
+        trigger=KoreAIExportStatusTrigger(
+            bot_id=watch.bot_id,
+            **watch.ours.as_dict(),
+            on_superseded=watch.on_superseded,
+            newer_than=watch.newer_than.isoformat() if watch.newer_than else None,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            timeout=seconds,
+            began=began,
+            not_before=now + shortest_absence(),
+            koreai_conn_id=task.koreai_conn_id,  # type: ignore[attr-defined]
         ),
-        "method_name": "execute_complete",
-        "kwargs": {"limit": limit},
-        "timeout": timedelta(seconds=seconds + GRACE),
-    }
-
-
-def start_in_triggerer(
-    task: BaseOperator, timeout: float, trigger_kwargs: dict[str, Any]
-) -> StartTriggerArgs:
-    """
-    Make what lets the scheduler hand a task to the triggerer without a worker.
-
-    Airflow then keeps the deadline alone, from the moment at which it hands the task over.
-
-    :param task: the task, for messages.
-    :param timeout: seconds that the task may wait.
-    :param trigger_kwargs: the trigger's arguments, not rendered; the triggerer renders them.
-    :raises KoreAIConfigurationError: this Airflow cannot do it, or an argument cannot be resolved there.
-    """
-    from airflow.providers.common.compat.sdk import XComArg
-    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
-    from airflow.triggers.base import StartTriggerArgs
-
-    from airflow_provider_koreai.triggers.koreai import TRIGGER
-
-    if not AIRFLOW_V_3_3_PLUS:
-        raise KoreAIConfigurationError(
-            f"Task {task.task_id!r}: start_from_trigger needs Airflow 3.3 or later; leave it out, and the task "
-            "defers from a worker."
-        )
-    for name, value in trigger_kwargs.items():
-        if isinstance(value, XComArg) or (isinstance(value, str) and "xcom" in value.lower()):
-            raise KoreAIConfigurationError(
-                f"Task {task.task_id!r}: {name} is another task's output, which the triggerer cannot resolve, so "
-                "start_from_trigger would leave the task deferred for ever. Leave start_from_trigger out, or give "
-                f"{name} as a literal or a template of params or dag_run.conf."
-            )
-    return StartTriggerArgs(
-        trigger_cls=TRIGGER,
-        trigger_kwargs=trigger_kwargs,
-        next_method="execute_complete",
-        next_kwargs={},
-        timeout=timedelta(seconds=timeout),
+        method_name="execute_complete",
+        kwargs={"limit": limit},
+        timeout=timedelta(seconds=deadline - now + GRACE),
     )

@@ -15,28 +15,24 @@ _IDENTITY = ("request_id", "requested_time", "file_type")
 
 
 def success_event(export: Mapping[str, str]) -> dict[str, Any]:
-    """
-    Make the event of an export that is done.
-
-    :param export: its request ID, requested time and file type.
-    """
+    """The event of an export that is done, by its request ID, requested time and file type."""
     return {"status": "success", **export}
 
 
 def failure_event(error: KoreAIError) -> dict[str, Any]:
-    """
-    Make the event of a wait that ended otherwise.
-
-    :param error: how it ended.
-    """
+    """The event of a wait that ended with an error."""
     return {"status": "error", **to_payload(error)}
+
+
+def past_limit(error: KoreAIExportTimeoutError, limit: str) -> BaseException:
+    """The error for a wait past its deadline: ``execution_timeout`` is Airflow's, and Airflow retries the task."""
+    return AirflowTaskTimeout(str(error)) if limit == "execution_timeout" else error
 
 
 def export_of_event(event: Mapping[str, Any] | None, limit: str = "timeout") -> dict[str, str]:
     """
     Read an event of the trigger.
 
-    :param event: what the trigger fired.
     :param limit: what set its deadline, ``timeout`` or ``execution_timeout``.
     :return: request ID, requested time and file type of the export that is done.
     :raises KoreAIError: the error that the wait ended with, of the same type and text.
@@ -47,9 +43,7 @@ def export_of_event(event: Mapping[str, Any] | None, limit: str = "timeout") -> 
         return {key: event[key] for key in _IDENTITY}
     if event is not None and status == "error":
         error = from_payload(event)
-        if isinstance(error, KoreAIExportTimeoutError) and limit == "execution_timeout":
-            raise AirflowTaskTimeout(str(error))
-        raise error
+        raise past_limit(error, limit) if isinstance(error, KoreAIExportTimeoutError) else error
     raise KoreAIError(
         "The trigger resumed this task without an event that this version of airflow-provider-koreai "
         "understands. Are worker and triggerer on the same version?"

@@ -204,12 +204,19 @@ class ExportWatch:
         if not self.ours.file_type and not self.ours.is_latest:
             self.ours = replace(self.ours, file_type=file_type)
 
-    def tell_once(self, kind: str, message: str, *args: object) -> None:
-        """Log a surprise, once for each kind."""
-        if kind not in self._logged:
-            self._logged.add(kind)
-            if self._log is not None:
-                self._log.warning(message, *args)
+    def tell_once(self, kind: str, message: str, *args: object) -> bool:
+        """Log a surprise, once for each kind of it; return whether it was new."""
+        if kind in self._logged:
+            return False
+        self._logged.add(kind)
+        if self._log is not None:
+            self._log.warning(message, *args)
+        return True
+
+    def tell(self, message: str, *args: object) -> None:
+        """Log what is worth knowing."""
+        if self._log is not None:
+            self._log.info(message, *args)
 
     def verdict(self, export: Export) -> Verdict:
         """Decide whose export an answer is about; under ``follow``, adopt a newer one as ours."""

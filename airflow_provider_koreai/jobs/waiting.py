@@ -1,8 +1,8 @@
 """
-One step of waiting for an export, without I/O: an answer or an error goes in, "done" or a pause comes out.
+Waiting for an export, without I/O: an answer or an error goes in, "done" or a pause comes out.
 
-The trigger and the one-task operator run the same steps, one with ``await`` and the other without; the sensor
-takes the same decisions and leaves the pauses to Airflow. So their outcomes and texts cannot differ.
+The trigger and the one-task operator run the same :class:`Wait`, one with ``await`` and the other without; the sensor
+in its other modes uses the same :class:`Observer` and leaves the pauses to Airflow. So their outcomes cannot differ.
 """
 
 from __future__ import annotations
@@ -20,6 +20,58 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.jobs.export import Export, ExportWatch
 
+# Seconds between two log lines about the progress of a wait.
+PROGRESS_INTERVAL = 60.0
+
+
+class Observer:
+    """
+    Takes in answers and errors of the status call, and logs what is worth knowing about them.
+
+    :param watch: decides what an answer means.
+    """
+
+    def __init__(self, watch: ExportWatch, *, clock: Callable[[], float] = time.time) -> None:
+        self.watch = watch
+        self.trouble: KoreAIError | None = None
+        self._recovery_is_news = False
+        self._clock = clock
+        self._told_percent: float | None = None
+        self._told_at = float("-inf")
+
+    def answered(self, export: Export) -> Export | None:
+        """
+        Take in an answer.
+
+        :return: the export when it is done, None while there is something to wait for.
+        :raises KoreAIExportFailedError: our export failed.
+        :raises KoreAIExportSupersededError: our export was superseded.
+        """
+        self.trouble = None
+        if self._recovery_is_news:
+            self.watch.tell("The status call for bot %s answers again.", self.watch.bot_id)
+            self._recovery_is_news = False
+        done = self.watch.observe(export)
+        if done is None:
+            self._tell_progress(export)
+        return done
+
+    def failed(self, error: KoreAIError) -> None:
+        """
+        Take in an error of the status call, which is logged once for each kind.
+
+        :raises KoreAIError: ``error`` itself if it is the API's last word.
+        """
+        self._recovery_is_news |= note_trouble(self.watch, error)
+        self.trouble = error
+
+    def _tell_progress(self, export: Export) -> None:
+        percent, now = export.percent_complete, self._clock()
+        if percent is None or percent == self._told_percent or now < self._told_at + PROGRESS_INTERVAL:
+            return
+        self._told_percent, self._told_at = percent, now
+        self.watch.tell("The export of bot %s is %g %% complete.", self.watch.bot_id, percent)
+
 
 class Wait:
     """
@@ -29,6 +81,7 @@ class Wait:
     :param poll_interval: the longest pause between two status calls, in seconds.
     :param deadline: when to give up, in seconds since the epoch, so that it survives a restart; None: never.
     :param timeout: the seconds that led to the deadline, for the message.
+    :param began: when the wait began, in seconds since the epoch; None: now.
     """
 
     def __init__(
@@ -38,29 +91,27 @@ class Wait:
         poll_interval: float,
         deadline: float | None = None,
         timeout: float | None = None,
+        began: float | None = None,
         clock: Callable[[], float] = time.time,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self.watch = watch
+        self._observer = Observer(watch, clock=clock)
         self._pace = Pace(poll_interval, rng)
         self._deadline = deadline
         self._timeout = timeout
         self._clock = clock
-        self._began = clock()
-        self._trouble: KoreAIError | None = None
+        self._began = clock() if began is None else began
 
     def answered(self, export: Export) -> tuple[Export | None, float]:
         """
-        Take in a status answer.
+        Take in an answer.
 
-        :param export: the answer.
         :return: the export when it is done, else None; and the seconds to wait before the next call.
-        :raises KoreAIExportFailedError: our export failed.
-        :raises KoreAIExportSupersededError: our export was superseded.
         :raises KoreAIExportTimeoutError: the deadline has passed. The answer is looked at first.
+        :raises KoreAIError: as :meth:`Observer.answered`.
         """
-        self._trouble = None
-        done = self.watch.observe(export)
+        done = self._observer.answered(export)
         if done is not None:
             return done, 0.0
         return None, self._until_next(
@@ -71,13 +122,11 @@ class Wait:
         """
         Take in an error of the status call.
 
-        :param error: the error.
         :return: the seconds to wait before the next call.
-        :raises KoreAIError: ``error`` itself if it is a definite answer.
         :raises KoreAIExportTimeoutError: the deadline has passed.
+        :raises KoreAIError: as :meth:`Observer.failed`.
         """
-        note_trouble(self.watch, error)
-        self._trouble = error
+        self._observer.failed(error)
         asked = error.retry_after if isinstance(error, KoreAIRateLimitError) else None
         return self._until_next(lambda: self._pace.after_failure(asked))
 
@@ -86,16 +135,22 @@ class Wait:
             return delay()
         left = self._deadline - self._clock()
         if left <= 0:
-            raise KoreAIExportTimeoutError(timeout_text(self.watch, self._timeout, self._trouble))
+            raise KoreAIExportTimeoutError(timeout_text(self.watch, self._timeout, self._observer.trouble))
         return min(delay(), left)
 
-    def run(self, ask: Callable[[], Export], sleep: Callable[[float], Any] = time.sleep) -> Export:
+    def run(
+        self,
+        ask: Callable[[], Export],
+        sleep: Callable[[float], Any] = time.sleep,
+        *,
+        until: float | None = None,
+    ) -> Export | None:
         """
         Wait, blocking.
 
         :param ask: makes one status call.
-        :param sleep: pauses for that many seconds.
-        :return: the export that is done.
+        :param until: when to stop without a result, in seconds since the epoch; None: only the deadline counts.
+        :return: the export that is done; None where the next call would come after ``until``.
         :raises KoreAIError: as :meth:`answered` and :meth:`failed`.
         """
         while True:
@@ -107,19 +162,14 @@ class Wait:
                 done, delay = self.answered(export)
                 if done is not None:
                     return done
+            if until is not None and self._clock() + delay > until:
+                return None
             sleep(delay)
 
     async def arun(
         self, ask: Callable[[], Awaitable[Export]], sleep: Callable[[float], Awaitable[Any]]
     ) -> Export:
-        """
-        Wait on an event loop.
-
-        :param ask: makes one status call.
-        :param sleep: pauses for that many seconds.
-        :return: the export that is done.
-        :raises KoreAIError: as :meth:`answered` and :meth:`failed`.
-        """
+        """Wait on an event loop, as :meth:`run` does without ``until``."""
         while True:
             try:
                 export = await ask()
@@ -133,13 +183,7 @@ class Wait:
 
 
 def timeout_text(watch: ExportWatch, timeout: float | None, trouble: KoreAIError | None) -> str:
-    """
-    Say that an export did not finish in time.
-
-    :param watch: the wait's watch.
-    :param timeout: the seconds that it had; None: they are not known.
-    :param trouble: the error of the last status call, None where that was answered.
-    """
+    """The text for an export that did not finish in time; ``timeout`` is None where its seconds are not known."""
     within = f" within {timeout:g} seconds" if timeout is not None else " in time"
     last = f" The last status call failed: {trouble}" if trouble is not None else ""
     return (
@@ -147,18 +191,16 @@ def timeout_text(watch: ExportWatch, timeout: float | None, trouble: KoreAIError
     )
 
 
-def note_trouble(watch: ExportWatch, error: KoreAIError) -> None:
+def note_trouble(watch: ExportWatch, error: KoreAIError) -> bool:
     """
-    Tell of trouble with the status call, each kind once, or pass a definite answer on.
+    Log trouble with the status call, each kind once; return whether this kind is new.
 
-    :param watch: the wait's watch.
-    :param error: an error of the status call.
-    :raises KoreAIError: ``error`` itself if it is a definite answer.
+    :raises KoreAIError: ``error`` itself if it is the API's last word.
     """
     if not is_trouble(error):
         raise error
-    watch.tell_once(
+    return watch.tell_once(
         type(error).__name__,
-        "The status call failed, which is not a failure of the export; waiting on. %s",
+        "The status call failed, which does not mean that the export failed. Still waiting. %s",
         error,
     )

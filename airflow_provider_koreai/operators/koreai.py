@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
 from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals, seconds
-from airflow_provider_koreai.deferral import deferral
+from airflow_provider_koreai.deferral import wait_or_defer
 from airflow_provider_koreai.exceptions import (
     KoreAIError,
     KoreAIExportFailedError,
@@ -123,19 +123,18 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
                 raise
             self._forget(context)
             return request_id
-        identity = self.submit_job(context)["export"]
+        note = self.submit_job(context)
         if self.wait_for_completion:
-            self.defer(
-                **deferral(
-                    self._limit(),
-                    self.execution_timeout,
-                    bot_id=self.bot_id,
-                    **identity,
-                    poll_interval=POLL_INTERVAL,
-                    koreai_conn_id=self.koreai_conn_id,
-                )
+            watch = self._watch_for(note)
+            done = wait_or_defer(
+                self,
+                watch,
+                lambda: self.hook.get_export(self.bot_id, max_tries=1),
+                timeout=self._limit(),
+                poll_interval=POLL_INTERVAL,
             )
-        return str(identity["request_id"])
+            return self._finish(context, watch.result(done))
+        return str(note["export"]["request_id"])
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, limit: str = "timeout"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_koreai.arguments import FILE_TYPES, as_text, refuse_literals
-from airflow_provider_koreai.deferral import deferral, start_in_triggerer
+from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals
+from airflow_provider_koreai.deferral import shortest_absence, wait_or_defer
 from airflow_provider_koreai.exceptions import (
-    KoreAIConfigurationError,
     KoreAIError,
     KoreAIExportTimeoutError,
     KoreAIRateLimitError,
@@ -26,16 +26,17 @@ from airflow_provider_koreai.exceptions import (
 )
 from airflow_provider_koreai.jobs.events import export_of_event
 from airflow_provider_koreai.jobs.export import ON_SUPERSEDED, ExportIdentity, ExportWatch
-from airflow_provider_koreai.jobs.waiting import note_trouble, timeout_text
+from airflow_provider_koreai.jobs.waiting import Observer, timeout_text
 from airflow_provider_koreai.links.koreai import KoreAIBotLink, store_bot_link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_koreai.hooks.koreai import KoreAIHook
+    from airflow_provider_koreai.jobs.export import Export
 
 
 class KoreAIExportStatusSensor(BaseSensorOperator):
@@ -59,15 +60,11 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         export that was requested earlier is waited out. Default None: any export counts. (templated)
     :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
         ``[operators] default_deferrable``.
-    :param start_from_trigger: let the scheduler hand the task to the triggerer directly, so that the wait takes no
-        worker at all to begin with. Needs Airflow 3.3, ``deferrable=True``, and arguments that are literals or
-        templates of ``params`` and the like: another task's output is refused, because the triggerer cannot resolve
-        it. ``timeout`` then counts from the handing over. Default False.
-    :param end_from_trigger: let the triggerer end the task when the export is done, without a worker. Default False.
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
 
     All else is ``BaseSensorOperator``'s. Its ``poke_interval``, 60 by default, is the seconds between two status calls;
-    in deferrable mode the longest pause, and the pace follows the export's progress. Returns ``{"request_id",
+    in deferrable mode the longest pause, and the pace follows the export's progress. In ``mode="reschedule"`` the pause is
+    at least ``[workers] min_heartbeat_interval`` and 3 seconds, because Airflow fails a task that comes back sooner. Returns ``{"request_id",
     "requested_time", "file_type"}`` of the export that it waited for.
     """
 
@@ -93,8 +90,6 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         on_superseded: str = "fail",
         newer_than: str | datetime | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        start_from_trigger: bool = False,
-        end_from_trigger: bool = False,
         koreai_conn_id: str = "koreai_default",
         **kwargs: Any,
     ) -> None:
@@ -108,16 +103,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         self.newer_than = newer_than
         self.deferrable = deferrable
         self.koreai_conn_id = koreai_conn_id
-        self.end_from_trigger = end_from_trigger
         self._not_before = 0.0
-        self._trouble: KoreAIError | None = None
-        if start_from_trigger:
-            if not deferrable:
-                raise KoreAIConfigurationError(
-                    f"Task {self.task_id!r}: start_from_trigger needs deferrable=True."
-                )
-            self.start_trigger_args = start_in_triggerer(self, self.timeout, self._trigger_kwargs())
-            self.start_from_trigger = True
 
     @cached_property
     def hook(self) -> KoreAIHook:
@@ -127,112 +113,87 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         return KoreAIHook(self.koreai_conn_id)
 
     def execute(self, context: Context) -> Any:
-        """
-        Wait, in the mode that was chosen.
-
-        :param context: Airflow's.
-        """
         # One try, one watch: what an earlier try of the same process saw does not count.
-        self.__dict__.pop("_watch", None)
-        self._trouble = None
+        self.__dict__.pop("_observer", None)
         store_bot_link(context, self)
         if self.deferrable:
-            # The trigger checks the arguments, so that soft_fail and never_fail mean the same in every mode.
-            self.defer(**deferral(float(self.timeout), self.execution_timeout, **self._trigger_kwargs()))
+            return self._wait_or_defer()
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
             # Airflow's own text names neither the export nor what was wrong.
-            problem = timeout_text(self._watch, self.timeout, self._trouble)
+            problem = timeout_text(self._observer.watch, self.timeout, self._observer.trouble)
         raise AirflowSensorTimeout(problem)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """
-        Ask once.
-
-        :param context: Airflow's.
-        """
         if time.monotonic() < self._not_before:
             return False
         try:
             # One try: the next poke is what tries again.
-            export = self.hook.get_export(self.bot_id, max_tries=1)
+            export = self._ask()
         except KoreAIError as error:
-            note_trouble(self._watch, error)
-            self._trouble = error
+            self._observer.failed(error)
             if isinstance(error, KoreAIRateLimitError) and error.retry_after:
                 self._not_before = time.monotonic() + error.retry_after
             return False
-        self._trouble = None
-        try:
-            done = self._watch.observe(export)
-        except KoreAIError as error:
-            raise final(error) from None
+        with _final_errors():
+            done = self._observer.answered(export)
         if done is None:
-            percent = "" if export.percent_complete is None else f", {export.percent_complete:g} %"
-            self.log.info("The export of bot %s is %s%s", self.bot_id, export.status_word, percent)
             return False
-        return PokeReturnValue(is_done=True, xcom_value=self._done(self._watch.result(done)))
+        return PokeReturnValue(is_done=True, xcom_value=self._done(self._observer.watch.result(done)))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """
-        Take up the task again after the deferral, with what ``never_fail`` means in every mode.
-
-        :param next_method: Airflow's.
-        :param next_kwargs: Airflow's.
-        :param context: Airflow's.
-        """
-        try:
+        with self._skipping():
             return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSkipException:
-            raise
-        except AirflowException as error:
-            if self.never_fail:
-                # Airflow 2.11 knows only soft_fail here.
-                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
-            raise
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, limit: str = "timeout"
     ) -> dict[str, str]:
-        """
-        Take up the task again after the deferral.
-
-        :param context: Airflow's.
-        :param event: what the trigger fired.
-        :param limit: whether ``timeout`` or ``execution_timeout`` set the trigger's deadline.
-        """
-        if self.start_from_trigger:
-            # There was no execute().
-            store_bot_link(context, self)
-        try:
+        with _final_errors():
             return self._done(export_of_event(event, limit))
-        except KoreAIExportTimeoutError as error:
-            raise AirflowSensorTimeout(str(error)) from None
-        except KoreAIError as error:
-            raise final(error) from None
 
-    def _trigger_kwargs(self) -> dict[str, Any]:
-        return {
-            "bot_id": self.bot_id,
-            "request_id": self.request_id,
-            "requested_time": self.requested_time,
-            "file_type": self.file_type,
-            "on_superseded": self.on_superseded,
-            "newer_than": as_text(self.newer_than),
-            "poll_interval": self.poke_interval,
-            "koreai_conn_id": self.koreai_conn_id,
-            "end_from_trigger": self.end_from_trigger,
-        }
+    def _wait_or_defer(self) -> dict[str, str]:
+        # What ends here means the same as what ends after a deferral.
+        with self._skipping(), _final_errors():
+            watch = self._observer.watch
+            done = wait_or_defer(
+                self, watch, self._ask, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
+            )
+            return self._done(watch.result(done))
+
+    def _ask(self) -> Export:
+        return self.hook.get_export(self.bot_id, max_tries=1)
+
+    @contextmanager
+    def _skipping(self) -> Iterator[None]:
+        """Skip instead of failing where ``soft_fail`` or ``never_fail`` says so, as Airflow does after a deferral."""
+        try:
+            yield
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            for name in ("soft_fail", "never_fail"):
+                if getattr(self, name):
+                    raise AirflowSkipException(f"Skipping due to {name} is set to True.") from error
+            raise
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        seconds = float(super()._get_next_poke_interval(*args, **kwargs))
+        if not self.reschedule:
+            return seconds
+        # A rescheduled task forgets what it was asked to wait, and Airflow fails one that comes back too soon.
+        return max(seconds, shortest_absence(), self._not_before - time.monotonic())
 
     @cached_property
-    def _watch(self) -> ExportWatch:
-        return ExportWatch(
-            self.bot_id,
-            ExportIdentity.of(self.request_id, self.requested_time, self.file_type),
-            on_superseded=self.on_superseded,
-            newer_than=self.newer_than,
-            log=self.log,
+    def _observer(self) -> Observer:
+        return Observer(
+            ExportWatch(
+                self.bot_id,
+                ExportIdentity.of(self.request_id, self.requested_time, self.file_type),
+                on_superseded=self.on_superseded,
+                newer_than=self.newer_than,
+                log=self.log,
+            )
         )
 
     def _done(self, export: dict[str, str]) -> dict[str, str]:
@@ -244,3 +205,14 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
             export["file_type"],
         )
         return export
+
+
+@contextmanager
+def _final_errors() -> Iterator[None]:
+    """A sensor's retry would see the same again, so its errors are final, and its timeout is Airflow's."""
+    try:
+        yield
+    except KoreAIExportTimeoutError as error:
+        raise AirflowSensorTimeout(str(error)) from error
+    except KoreAIError as error:
+        raise final(error) from error

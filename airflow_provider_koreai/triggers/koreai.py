@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
-from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_koreai.exceptions import KoreAIError
 from airflow_provider_koreai.jobs.events import failure_event, success_event
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TRIGGER = "airflow_provider_koreai.triggers.koreai.KoreAIExportStatusTrigger"
-XCOM_RETURN_KEY = "return_value"
 
 
 class KoreAIExportStatusTrigger(BaseTrigger):
@@ -36,9 +35,10 @@ class KoreAIExportStatusTrigger(BaseTrigger):
     :param poll_interval: longest pause between two status calls, in seconds. Default 60.
     :param deadline: when to give up, in seconds since the epoch; None: never.
     :param timeout: the seconds that led to the deadline, for the message.
+    :param began: when the wait began, in seconds since the epoch; None: when the trigger starts.
+    :param not_before: when the trigger may fire at the earliest, in seconds since the epoch; None: at once. Airflow
+        fails a task that comes back too soon after its deferral.
     :param koreai_conn_id: ID of the connection.
-    :param end_from_trigger: end the task from here when the export is done, without a worker. Any other end is
-        told to the task, which knows of retries and of ``soft_fail``.
     """
 
     def __init__(
@@ -53,8 +53,9 @@ class KoreAIExportStatusTrigger(BaseTrigger):
         poll_interval: float = 60.0,
         deadline: float | None = None,
         timeout: float | None = None,
+        began: float | None = None,
+        not_before: float | None = None,
         koreai_conn_id: str = "koreai_default",
-        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -67,11 +68,11 @@ class KoreAIExportStatusTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.timeout = timeout
+        self.began = began
+        self.not_before = not_before
         self.koreai_conn_id = koreai_conn_id
-        self.end_from_trigger = end_from_trigger
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give what the triggerer needs to make this trigger again."""
         return (
             TRIGGER,
             {
@@ -84,15 +85,17 @@ class KoreAIExportStatusTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "timeout": self.timeout,
+                "began": self.began,
+                "not_before": self.not_before,
                 "koreai_conn_id": self.koreai_conn_id,
-                "end_from_trigger": self.end_from_trigger,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, then fire once."""
         from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
+        # Nothing that is learned sooner could be used sooner.
+        await asyncio.sleep(max((self.not_before or 0.0) - time.time(), 0.0))
         try:
             hook = KoreAIHook(self.koreai_conn_id)
             watch = ExportWatch(
@@ -102,34 +105,17 @@ class KoreAIExportStatusTrigger(BaseTrigger):
                 newer_than=self.newer_than,
                 log=self.log,
             )
-            wait = Wait(watch, poll_interval=self.poll_interval, deadline=self.deadline, timeout=self.timeout)
+            wait = Wait(
+                watch,
+                poll_interval=self.poll_interval,
+                deadline=self.deadline,
+                timeout=self.timeout,
+                began=self.began,
+            )
             async with hook.aopen():
                 # One try a call: this loop is what tries again.
                 export = await wait.arun(lambda: hook.aget_export(self.bot_id, max_tries=1), asyncio.sleep)
         except KoreAIError as error:
             yield TriggerEvent(failure_event(error))  # type: ignore[no-untyped-call]
         else:
-            done = watch.result(export)
-            if self.end_from_trigger:
-                yield await self._end(done)
-            else:
-                yield TriggerEvent(success_event(done))  # type: ignore[no-untyped-call]
-
-    async def _end(self, done: dict[str, str]) -> TaskSuccessEvent:
-        """Push the sensor's result, and end its task."""
-        task = self.task_instance
-        if not AIRFLOW_V_3_0_PLUS or task is None:
-            return TaskSuccessEvent(xcoms={XCOM_RETURN_KEY: dict(done)})
-        # Airflow 3 (seen on 3.3.2) encodes what the event carries twice: downstream would get a text.
-        from airflow.providers.common.compat.sdk import XCom
-        from asgiref.sync import sync_to_async
-
-        await sync_to_async(XCom.set)(
-            key=XCOM_RETURN_KEY,
-            value=done,
-            dag_id=task.dag_id,
-            task_id=task.task_id,
-            run_id=task.run_id,
-            map_index=task.map_index,
-        )
-        return TaskSuccessEvent()
+            yield TriggerEvent(success_event(watch.result(export)))  # type: ignore[no-untyped-call]

@@ -20,7 +20,7 @@ def test_an_argument_that_an_older_row_lacks_has_its_default():
     assert (
         KoreAIExportStatusTrigger(bot_id="st-1").serialize()[1]
         == KoreAIExportStatusTrigger(
-            bot_id="st-1", on_superseded="fail", poll_interval=60.0, end_from_trigger=False
+            bot_id="st-1", on_superseded="fail", poll_interval=60.0, not_before=None
         ).serialize()[1]
     )
 

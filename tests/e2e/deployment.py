@@ -40,6 +40,20 @@ def dag_policy(dag):
     if not dag.timetable.asset_condition:
         dag.timetable = NullTimetable()
 """
+# What makes tests quick and small, and no user sets.
+_QUICK = {
+    "core.parallelism": 16,
+    "scheduler.scheduler_heartbeat_sec": 1,
+    "scheduler.scheduler_idle_sleep_time": 0.3,
+    "scheduler.trigger_timeout_check_interval": 5,
+    "scheduler.task_instance_heartbeat_timeout": 20,
+    "scheduler.task_instance_heartbeat_timeout_detection_interval": 5,
+    "triggerer.job_heartbeat_sec": 1,
+    "triggerer.triggerer_health_check_threshold": 8,
+    # A supervisor that has just missed the end of its task's process looks again after so many seconds, and until then
+    # keeps the worker.
+    "workers.min_heartbeat_interval": 1,
+}
 _START_TIMEOUT = 150.0
 _STOP_TIMEOUT = 20.0
 _MIGRATE_TIMEOUT = 180.0
@@ -372,14 +386,21 @@ class Deployment:
 
     :param dags: folders of DAG files, by bundle name.
     :param settings: settings of Airflow that differ from those here, as ``{"section.key": value}``.
+    :param as_it_comes: leave Airflow's own defaults for how often its components look at things.
     """
 
     home: Path
     api: Api
 
-    def __init__(self, dags: Mapping[str, Path], settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        dags: Mapping[str, Path],
+        settings: Mapping[str, Any] | None = None,
+        *,
+        as_it_comes: bool = False,
+    ) -> None:
         self._dags = dags
-        self._settings = dict(settings or {})
+        self._settings = {**({} if as_it_comes else _QUICK), **(settings or {})}
         self._processes = Processes()
         self._components: dict[str, subprocess.Popen[bytes]] = {}
         self._environment: dict[str, str] = {}
@@ -582,7 +603,6 @@ class Deployment:
         ]
         settings: dict[str, Any] = {
             "core.executor": "LocalExecutor",
-            "core.parallelism": 16,
             "core.load_examples": False,
             "core.dags_folder": self.home / "dags",
             "core.dags_are_paused_at_creation": False,
@@ -603,17 +623,7 @@ class Deployment:
             "logging.colored_console_log": False,
             "scheduler.enable_health_check": False,
             "scheduler.scheduler_health_check_server_port": health_port,
-            "scheduler.scheduler_heartbeat_sec": 1,
-            "scheduler.scheduler_idle_sleep_time": 0.3,
-            "scheduler.trigger_timeout_check_interval": 5,
-            "scheduler.task_instance_heartbeat_timeout": 20,
-            "scheduler.task_instance_heartbeat_timeout_detection_interval": 5,
-            "triggerer.job_heartbeat_sec": 1,
-            "triggerer.triggerer_health_check_threshold": 8,
             "usage_data_collection.enabled": False,
-            # A supervisor that has just missed the end of its task's process looks again after so many seconds,
-            # and until then keeps the worker.
-            "workers.min_heartbeat_interval": 1,
             **self._settings,
         }
         if self.postgresql is not None:
@@ -652,7 +662,7 @@ class Run:
 
     def tasks(self) -> list[dict[str, Any]]:
         """All its task instances."""
-        found: list[dict[str, Any]] = self._api.get(f"{self._path}/taskInstances")["task_instances"]
+        found: list[dict[str, Any]] = self._api.get(f"{self._path}/taskInstances?limit=100")["task_instances"]
         return found
 
     def task(self, task_id: str, map_index: int = -1) -> dict[str, Any]:

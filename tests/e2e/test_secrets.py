@@ -25,7 +25,6 @@ from airflow_provider_koreai.emulator.process import EmulatorProcess
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Apart from the others: while OpenLineage listens, Airflow refuses a DAG with end_from_trigger.
 DAGS = Path(__file__).parent / "dags_secrets"
 MODES = ("poke", "reschedule", "deferrable")
 SUCCEED = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_koreai import deferral
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.jobs import confirming
 from tests.e2e.deployment import PostgreSQL, Processes, postgresql_programs
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 # Airflow reads this module at its start. A retry would wait for minutes.
 LOCAL_SETTINGS = "def task_policy(task):\n    task.retries = 0\n"
+
+
+@pytest.fixture(autouse=True)
+def defer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deferrable task asks once in its worker and then defers, and comes back as soon as there is something to tell."""
+    monkeypatch.setattr(deferral, "worker_stays", lambda: 0.0)
+    monkeypatch.setattr(deferral, "MARGIN", 0.0)
 
 
 class AirflowInstallation:

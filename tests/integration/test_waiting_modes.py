@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_koreai import deferral
 from airflow_provider_koreai.arguments import parse_time
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
@@ -42,8 +43,8 @@ from .logs import everything_logged
 from .running import FakeTaskStateStore, first_event, new_context, run_task
 
 BOT = "st-demo-travel"
-SENSOR_MODES = ("poke", "deferrable")
-ONE_TASK_MODES = ("one task", "one task, deferrable")
+SENSOR_MODES = ("poke", "deferrable", "deferrable, in its worker")
+ONE_TASK_MODES = ("one task", "one task, deferrable", "one task, deferrable, in its worker")
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +56,18 @@ def quick(monkeypatch, emulator, koreai_conn):
     )
 
 
+@pytest.fixture(autouse=True)
+def where_to_wait(monkeypatch, request):
+    """A wait in its worker is one that Airflow would keep the worker for."""
+    if "in its worker" in request.node.name:
+        monkeypatch.setattr(deferral, "worker_stays", lambda: 1000.0)
+
+
 def sensor(mode: str, **more) -> KoreAIExportStatusSensor:
     arguments = {"timeout": 20, "poke_interval": 0.02, **more}
-    return KoreAIExportStatusSensor(task_id="wait", bot_id=BOT, deferrable=mode == "deferrable", **arguments)
+    return KoreAIExportStatusSensor(
+        task_id="wait", bot_id=BOT, deferrable=mode.startswith("deferrable"), **arguments
+    )
 
 
 def wait_for(mode: str, started, **more):
@@ -346,6 +356,27 @@ def test_a_trigger_past_its_deadline_asks_once_more_before_it_gives_up():
         bot_id=BOT, **started.identity.as_dict(), deadline=time.time() - 60, timeout=1
     )
     assert asyncio.run(first_event(late)).payload["status"] == "success"
+
+
+def test_a_trigger_fires_no_sooner_than_its_task_may_come_back():
+    started = KoreAIHook().start_export(BOT)
+    run_task(sensor("poke"))
+    not_before = time.time() + 0.5
+    row = KoreAIExportStatusTrigger(
+        bot_id=BOT, **started.identity.as_dict(), not_before=not_before
+    ).serialize()[1]
+    assert asyncio.run(first_event(KoreAIExportStatusTrigger(**row))).payload["status"] == "success"
+    assert time.time() >= not_before
+
+
+def test_a_429_is_waited_out_in_reschedule_mode(emulator):
+    started = KoreAIHook().start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "http", status=429, headers={"Retry-After": "300"})
+    rescheduled = KoreAIExportStatusSensor(
+        task_id="wait", bot_id=BOT, mode="reschedule", **started.identity.as_dict()
+    )
+    assert rescheduled.poke(new_context()) is False
+    assert rescheduled._get_next_poke_interval(time.monotonic(), lambda: 1.0, 1) > 290
 
 
 def test_a_hundred_waits_never_block_the_event_loop(monkeypatch, emulator):

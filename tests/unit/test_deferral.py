@@ -7,10 +7,9 @@ import time
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred, conf
 
-from airflow_provider_koreai.deferral import GRACE, deferral
+from airflow_provider_koreai import deferral
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
@@ -23,7 +22,9 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRequestError,
     KoreAIServerError,
 )
+from airflow_provider_koreai.jobs import polling
 from airflow_provider_koreai.jobs.events import export_of_event, failure_event, success_event
+from airflow_provider_koreai.jobs.export import Export, ExportIdentity, ExportStatus, ExportWatch
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
     KoreAIExportUtterancesOperator,
@@ -80,18 +81,87 @@ def test_a_missing_or_strange_event_is_an_error(event):
         export_of_event(event)
 
 
-def test_the_deadline_is_the_timeout_and_airflows_own_stands_behind_it():
+RUNNING = Export("st-1", **{**EXPORT, "status": ExportStatus.IN_PROGRESS})
+DONE = Export("st-1", **{**EXPORT, "status": ExportStatus.SUCCESS})
+
+
+@pytest.fixture
+def airflow_keeps_workers(monkeypatch):
+    """Sets for how many seconds Airflow keeps a worker after its task has deferred."""
+
+    def keep(seconds: float) -> None:
+        monkeypatch.setattr(deferral, "worker_stays", lambda: seconds)
+        monkeypatch.setattr(deferral, "MARGIN", seconds / 2)
+        monkeypatch.setattr(polling, "SHORTEST", 0.01)
+
+    keep(0.1)
+    return keep
+
+
+def wait(answers, *, timeout=100.0, execution_timeout=None):
+    """What comes of a wait whose status calls give these answers, the last one for ever."""
+    answers = list(answers)
+    task = KoreAIExportStatusSensor(task_id="wait", bot_id="st-1", execution_timeout=execution_timeout)
+    watch = ExportWatch("st-1", ExportIdentity.of(**EXPORT))
+    return deferral.wait_or_defer(
+        task,
+        watch,
+        lambda: answers.pop(0) if len(answers) > 1 else answers[0],
+        timeout=timeout,
+        poll_interval=60,
+    )
+
+
+def deferred(*args, **kwargs) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as caught:
+        wait(*args, **kwargs)
+    return caught.value
+
+
+def test_a_short_export_ends_in_the_worker_without_a_deferral(airflow_keeps_workers):
+    assert wait([RUNNING, RUNNING, DONE]) is DONE
+
+
+def test_the_task_leaves_its_worker_after_the_time_for_which_airflow_keeps_that_anyway(airflow_keeps_workers):
+    began = time.time()
+    deferred([RUNNING])
+    assert time.time() - began < 2
+
+
+def test_the_trigger_may_not_fire_before_the_worker_is_gone_and_the_scheduler_knows(airflow_keeps_workers):
+    airflow_keeps_workers(0.2)
     before = time.time()
-    arguments = deferral(100.0, None, bot_id="st-1")
-    assert before + 100 <= arguments["trigger"].deadline <= time.time() + 100
-    assert arguments["timeout"] == timedelta(seconds=100 + GRACE)
-    assert arguments["kwargs"] == {"limit": "timeout"}
+    trigger = deferred([RUNNING]).trigger
+    assert before + 0.3 <= trigger.not_before <= time.time() + 0.3
 
 
-def test_a_shorter_execution_timeout_is_the_deadline():
-    arguments = deferral(100.0, timedelta(seconds=10), bot_id="st-1")
-    assert arguments["trigger"].deadline <= time.time() + 10
-    assert arguments["kwargs"] == {"limit": "execution_timeout"}
+def test_a_worker_is_kept_as_long_as_airflow_is_configured_to():
+    assert deferral.worker_stays() == conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
+    assert deferral.shortest_absence() == deferral.worker_stays() + 3
+
+
+def test_a_wait_that_would_end_before_it_may_come_back_stays_in_its_worker(airflow_keeps_workers):
+    with pytest.raises(KoreAIExportTimeoutError, match=r"within 0\.2 seconds"):
+        wait([RUNNING], timeout=0.2)
+
+
+def test_the_same_goes_for_an_execution_timeout(airflow_keeps_workers):
+    with pytest.raises(AirflowTaskTimeout, match=r"within 0\.2 seconds"):
+        wait([RUNNING], execution_timeout=timedelta(seconds=0.2))
+
+
+def test_the_deadline_counts_from_the_start_and_airflows_own_comes_after_it(airflow_keeps_workers):
+    before = time.time()
+    ended = deferred([RUNNING], timeout=100)
+    assert before + 100 <= ended.trigger.deadline <= time.time() + 100
+    assert 99 + deferral.GRACE < ended.timeout.total_seconds() <= 100 + deferral.GRACE
+    assert ended.kwargs == {"limit": "timeout"}
+
+
+def test_a_shorter_execution_timeout_is_the_deadline(airflow_keeps_workers):
+    ended = deferred([RUNNING], execution_timeout=timedelta(seconds=10))
+    assert ended.trigger.deadline <= time.time() + 10
+    assert ended.kwargs == {"limit": "execution_timeout"}
 
 
 def test_a_deadline_that_execution_timeout_set_ends_as_a_task_timeout():
@@ -102,65 +172,11 @@ def test_a_deadline_that_execution_timeout_set_ends_as_a_task_timeout():
 
 def test_the_trigger_is_made_anew_from_what_it_serializes_to():
     trigger = KoreAIExportStatusTrigger(
-        bot_id="st-1", **EXPORT, deadline=1.5, timeout=3.0, end_from_trigger=True
+        bot_id="st-1", **EXPORT, deadline=1.5, timeout=3.0, began=0.5, not_before=1.0
     )
     path, kwargs = trigger.serialize()
     assert path == f"{KoreAIExportStatusTrigger.__module__}.{KoreAIExportStatusTrigger.__name__}"
     assert KoreAIExportStatusTrigger(**through_json(kwargs)).serialize() == (path, kwargs)
-
-
-needs_3_3 = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="starting in the triggerer needs Airflow 3.3")
-
-
-@needs_3_3
-def test_a_sensor_that_starts_in_the_triggerer_gives_it_its_arguments_unrendered():
-    sensor = KoreAIExportStatusSensor(
-        task_id="wait", bot_id="{{ params.bot }}", deferrable=True, start_from_trigger=True, timeout=60
-    )
-    arguments = sensor.start_trigger_args
-    assert sensor.start_from_trigger is True
-    assert arguments.trigger_kwargs["bot_id"] == "{{ params.bot }}"
-    assert arguments.timeout == timedelta(seconds=60)
-    assert arguments.next_method == "execute_complete"
-    assert KoreAIExportStatusTrigger(**arguments.trigger_kwargs).bot_id == "{{ params.bot }}"
-
-
-def test_plain_deferral_is_the_default():
-    sensor = KoreAIExportStatusSensor(task_id="wait", bot_id="st-1", deferrable=True)
-    assert sensor.start_from_trigger is False
-    assert sensor.end_from_trigger is False
-
-
-@needs_3_3
-def test_another_tasks_output_is_refused_when_the_dag_is_parsed():
-    export = KoreAIExportUtterancesOperator(task_id="export", bot_id="st-1")
-    with pytest.raises(KoreAIConfigurationError, match=r"'wait': request_id .*start_from_trigger"):
-        KoreAIExportStatusSensor(
-            task_id="wait", bot_id="st-1", request_id=export.output, deferrable=True, start_from_trigger=True
-        )
-
-
-@needs_3_3
-def test_a_template_that_pulls_an_xcom_is_refused_when_the_dag_is_parsed():
-    with pytest.raises(KoreAIConfigurationError, match="requested_time"):
-        KoreAIExportStatusSensor(
-            task_id="wait",
-            bot_id="st-1",
-            requested_time="{{ ti.xcom_pull('export', key='requested_time') }}",
-            deferrable=True,
-            start_from_trigger=True,
-        )
-
-
-def test_starting_in_the_triggerer_without_deferrable_is_refused():
-    with pytest.raises(KoreAIConfigurationError, match="deferrable=True"):
-        KoreAIExportStatusSensor(task_id="wait", bot_id="st-1", deferrable=False, start_from_trigger=True)
-
-
-@pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 can do it")
-def test_starting_in_the_triggerer_is_refused_where_airflow_cannot():
-    with pytest.raises(KoreAIConfigurationError, match=r"Airflow 3\.3"):
-        KoreAIExportStatusSensor(task_id="wait", bot_id="st-1", deferrable=True, start_from_trigger=True)
 
 
 @pytest.mark.parametrize(

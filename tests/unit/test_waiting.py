@@ -294,28 +294,48 @@ class TestTimeoutText:
         assert NOON not in text
 
 
+def percent(number: float) -> Export:
+    return export("IN_PROGRESS", number)
+
+
 class TestLog:
-    def test_each_kind_of_trouble_is_told_once(self, way):
+    def test_each_kind_of_trouble_is_logged_once(self, way):
         scene = Scene([SERVER, RATE, UNREADABLE, SERVER, RATE, RUNNING, UNREADABLE, SERVER, DONE])
         go(scene, way)
-        assert [next(str(error) for error in TROUBLE if str(error) in line) for line in scene.log_lines] == [
-            str(SERVER),
-            str(RATE),
-            str(UNREADABLE),
+        said = [str(error) for line in scene.log_lines for error in TROUBLE if str(error) in line]
+        assert said == [str(SERVER), str(RATE), str(UNREADABLE)]
+
+    def test_the_same_kind_in_other_words_is_logged_once(self, way):
+        scene = Scene([KoreAIServerError("502"), KoreAIServerError("connection reset"), DONE])
+        go(scene, way)
+        assert sum("The status call failed" in line for line in scene.log_lines) == 1
+
+    def test_trouble_is_not_called_a_failure_of_the_export(self, way):
+        scene = Scene([SERVER, DONE])
+        go(scene, way)
+        assert "does not mean that the export failed" in scene.log_lines[0]
+
+    def test_that_the_status_call_answers_again_is_logged_after_trouble_that_was(self, way):
+        scene = Scene([SERVER, SERVER, RUNNING, SERVER, RUNNING, DONE])
+        go(scene, way)
+        assert [line for line in scene.log_lines if "answers again" in line] == [
+            f"The status call for bot {BOT} answers again."
         ]
 
-    def test_the_same_kind_in_other_words_is_told_once(self, way):
-        scene = Scene([KoreAIServerError("502"), KoreAIServerError("connection reset"), DONE])
+    def test_progress_is_logged_once_a_minute_at_most(self, way):
+        scene = Scene([percent(number / 10) for number in range(1000)] + [DONE], poll_interval=1)
+        go(scene, way)
+        lines = [line for line in scene.log_lines if "% complete" in line]
+        assert lines[0] == f"The export of bot {BOT} is 0 % complete."
+        assert (scene.now - EPOCH) / 60 - 3 < len(lines) <= (scene.now - EPOCH) / 60 + 1
+
+    def test_a_percentage_that_stands_still_is_logged_once(self, way):
+        scene = Scene([RUNNING] * 200 + [DONE])
         go(scene, way)
         assert len(scene.log_lines) == 1
 
-    def test_trouble_is_told_as_no_failure_of_the_export(self, way):
-        scene = Scene([SERVER, DONE])
-        go(scene, way)
-        assert "not a failure of the export" in scene.log_lines[0]
-
-    def test_a_quiet_wait_tells_nothing(self, way):
-        scene = Scene([RUNNING, RUNNING, DONE])
+    def test_without_a_percentage_a_quiet_wait_logs_nothing(self, way):
+        scene = Scene([export("IN_PROGRESS")] * 3 + [DONE])
         go(scene, way)
         assert scene.log_lines == []
 
