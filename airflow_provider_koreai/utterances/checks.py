@@ -1,8 +1,8 @@
 """
-Is it the CSV or the JSON that it claims to be, and how many rows has it? Decided while it streams, without I/O.
+Is a file the CSV or JSON that it claims to be, and how many rows does it have? Decided while it streams, without I/O.
 
-Rows are counted as the csv module would: a newline inside quotes ends no row, an empty line is none. The work
-is done by bytes methods on large blocks; what they cannot decide exactly goes through a slower, exact scan.
+Rows are counted as the csv module reads them: a newline inside quotes does not end a row, and an empty line is not
+one. Bytes methods do the work on blocks of whole lines; a block with a quote in an unusual place is read field by field.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import repeat
+from operator import getitem
 from typing import Protocol
-
-import stringzilla
 
 from airflow_provider_koreai.utterances.json_array import JsonArrayError, JsonArrayParser
 
@@ -21,52 +21,43 @@ REQUIRED_COLUMNS = ("taskName", "sentence")
 # Bytes without a newline; utterances are a few hundred characters.
 MAX_LINE = 8 << 20
 _MAX_HEADER = 64 << 10
-_BLANK_LINE = re.compile(rb"(?<=\n)\r?\n")
-# As the csv module reads it: a quote opens a field at its start only, doubled it is part of the field, and what
-# stands between the closing one and the next separator belongs to the field, too.
+# What a block is turned into stays in the processor's cache.
+_PIECE = 64 << 10
+# A row, once all but these is deleted, still shows where it ends and that it is not empty.
+_STRUCTURE = b'",\r\n'
+_TEXT = bytes(set(range(256)) - set(_STRUCTURE))
+_BEFORE_QUOTED = {b",", b"\n", b"\r", b""}
+_FIRST, _LAST = slice(0, 1), slice(-1, None)
+# As the csv module reads it: a quote opens a field only at its start, a doubled quote is part of the field, and so is
+# whatever stands between the closing quote and the next separator.
 _OPENING = re.compile(rb'"(?<=[,\r\n]")')
 _QUOTED = re.compile(rb'"[^"]*(?:""[^"]*)*(?P<closed>"[^,\r\n]*)?')
 _ROW_END = re.compile(rb"(?<![\r\n])(?:\r\n|\r|\n)")
-# What is made of a piece while it is looked at stays in the processor's cache, and is few objects.
-_PIECE = 64 << 10
 
 
 class ContentError(Exception):
-    """The content is not what it claims to be. The text says how; it may show a few column names, no data."""
+    """The content is not what it claims to be. The text may show a few column names, but no data."""
 
 
 class Check(Protocol):
-    """What both file types' checks offer."""
+    """Checks a file of one type; its pieces may be cut anywhere."""
 
     rows: int
 
     def feed(self, data: bytes) -> None:
-        """
-        Look at the next piece.
-
-        :param data: the piece; pieces may be cut anywhere.
-        :raises ContentError: the content cannot be right any more.
-        """
+        """Check the next piece, and raise ContentError once the content cannot be right."""
 
     def finish(self) -> None:
-        """
-        Look at the end.
-
-        :raises ContentError: something is missing.
-        """
+        """Check the end, and raise ContentError if something is missing."""
 
 
 def check_for(file_type: str) -> Check:
-    """
-    Give a fresh check.
-
-    :param file_type: ``csv`` or ``json``.
-    """
+    """Return a new check for ``csv`` or ``json``."""
     return CsvCheck() if file_type == "csv" else JsonCheck()
 
 
 class CsvCheck:
-    """Checks a CSV file: its header names the columns that utterances need; it does not end inside a row."""
+    """Checks a CSV file: its header names the columns that utterances need, and it does not end inside a row."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -79,12 +70,7 @@ class CsvCheck:
         self._rest_size = 0
 
     def feed(self, data: bytes) -> None:
-        """
-        Look at the next piece.
-
-        :param data: the piece; pieces may be cut anywhere.
-        :raises ContentError: the content cannot be right any more.
-        """
+        """Check the next piece, see :meth:`Check.feed`."""
         for start in range(0, len(data), _PIECE):
             self._feed(data[start : start + _PIECE])
 
@@ -111,11 +97,7 @@ class CsvCheck:
                 )
 
     def finish(self) -> None:
-        """
-        Look at the end.
-
-        :raises ContentError: the file is empty, or ends inside a row.
-        """
+        """Check the end, see :meth:`Check.finish`."""
         line = b"".join(self._rest)
         if line:
             if self.header is not None and not self._quoted:
@@ -129,7 +111,7 @@ class CsvCheck:
             raise ContentError("it ends inside a quoted field")
 
     def _begin(self, data: bytes) -> bytes:
-        """Hold the first bytes back until a byte-order mark can be told."""
+        """Hold the first bytes back until they show whether they are a byte-order mark."""
         data = b"".join([*self._rest, data])
         self._rest = []
         if len(data) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(data):
@@ -139,7 +121,7 @@ class CsvCheck:
         return data.removeprefix(BYTE_ORDER_MARK)
 
     def _lines(self, data: bytes, start: int, end: int) -> None:
-        """Look at whole lines: ``data[start:end]`` ends with a newline."""
+        """Check whole lines: ``data[start:end]`` ends with a newline."""
         while self.header is None and start < end:
             newline = data.find(b"\n", start, end) + 1
             self._head += data[start:newline]
@@ -150,39 +132,28 @@ class CsvCheck:
                 self._read_header()
             elif len(self._head) > _MAX_HEADER:
                 raise ContentError(_not_csv(self._head, "its header is longer than 64 KiB"))
-        if start >= end:
-            return
-        if data.find(b'"', start, end) >= 0:
-            self._lines_with_quotes(data[start:end])
-        elif not self._quoted:
-            if data.find(b"\r", start, end) >= 0 and data.count(b"\r", start, end) != data.count(
-                b"\r\n", start, end
-            ):
-                self._scan(data[start:end])
-            else:
-                data = data[start:end]
-                self.rows += stringzilla.count(data, b"\n") - _blank_lines(data)
+        if start < end:
+            self._count(data[start:end])
 
-    def _lines_with_quotes(self, data: bytes) -> None:
-        pieces = stringzilla.split(data, b'"')
-        began_quoted, ends_quoted = self._quoted, self._quoted ^ (len(pieces) % 2 == 0)
-        outside = pieces[1 if began_quoted else 0 :: 2]
-        # Each quoted part becomes one mark, so that what is around it does not meet.
-        text = b"".join((b'"' if began_quoted else b"", b'"'.join(outside), b'"' if ends_quoted else b""))
-        if (
-            not _is_regular(text)
-            or text.startswith((b"\n", b"\r"))
-            or stringzilla.find(text, b"\n\n") >= 0
-            or (b"\r" in text and (text.count(b"\r") != text.count(b"\r\n") or b"\n\r\n" in text))
-        ):
-            self._scan(data)
-        else:
-            self.rows += stringzilla.count(text, b"\n")
-            self._quoted = ends_quoted
+    def _count(self, lines: bytes) -> None:
+        pieces = lines.split(b'"')
+        outside = pieces[1 if self._quoted else 0 :: 2]
+        ends_quoted = self._quoted ^ (len(pieces) % 2 == 0)
+        if len(pieces) > 1 and not _are_separated(outside, self._quoted):
+            return self._scan(lines)
+        # One quote stands for each quoted part, so that what surrounds it stays apart.
+        text = b'"'.join([b"", *outside] if self._quoted else outside) + (b'"' if ends_quoted else b"")
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n")
+        structure = text.translate(None, _TEXT)
+        if b"\n\n" in structure or b"\r" in structure or structure.startswith(b"\n"):
+            return self._scan(lines)
+        self.rows += structure.count(b"\n")
+        self._quoted = ends_quoted
 
     def _scan(self, data: bytes) -> None:
-        """Look at whole lines quoted field by quoted field: exact whatever there is, and slower."""
-        # As if behind an opening quote or behind a row.
+        """Count field by field: exact for any content, but slower."""
+        # As if these lines came after an opening quote, or after another row.
         data = (b',"' if self._quoted else b"\n") + data
         at, self._quoted = 1, False
         while not self._quoted:
@@ -219,68 +190,37 @@ class CsvCheck:
 
 
 class JsonCheck:
-    """Checks a JSON file: one array of objects, complete, the first of them with a sentence."""
+    """Checks a JSON file: one complete array of objects, the first of them with a sentence."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._parser = JsonArrayParser()
 
     def feed(self, data: bytes) -> None:
-        """
-        Look at the next piece.
-
-        :param data: the piece; pieces may be cut anywhere.
-        :raises ContentError: the content cannot be right any more.
-        """
+        """Check the next piece, see :meth:`Check.feed`."""
         for start in range(0, len(data), _PIECE):
             try:
                 elements = self._parser.feed(data[start : start + _PIECE])
-                problem = ""
             except JsonArrayError as error:
-                elements, problem = [], str(error)
-            if problem:
-                raise ContentError(problem)
+                raise ContentError(str(error)) from error
             if elements and not self.rows and "sentence" not in elements[0]:
                 raise ContentError("its first element has no 'sentence'")
             self.rows += len(elements)
 
     def finish(self) -> None:
-        """
-        Look at the end.
-
-        :raises ContentError: the array is not complete.
-        """
+        """Check the end, see :meth:`Check.finish`."""
         try:
             self._parser.close()
-            problem = ""
         except JsonArrayError as error:
-            problem = str(error)
-        if problem:
-            raise ContentError(problem)
+            raise ContentError(str(error)) from error
 
 
-def _is_regular(text: bytes) -> bool:
-    """Say whether each mark of a quoted part stands alone in its field; two marks are a doubled quote."""
-    marks = stringzilla.count(text, b'"')
-    doubled = stringzilla.count(text, b'""', allowoverlap=True)
-    return _add_up(text, marks - text.startswith(b'"') - doubled, (b',"', b'\n"')) and _add_up(
-        text, marks - text.endswith(b'"') - doubled, (b'",', b'"\n', b'"\r')
+def _are_separated(outside: list[bytes], began_quoted: bool) -> bool:
+    """Return whether all quotes open and close fields, or are doubled: parts between quoted ones begin and end so."""
+    follows = outside if began_quoted else outside[1:]
+    return _BEFORE_QUOTED.issuperset(map(getitem, outside, repeat(_LAST))) and _BEFORE_QUOTED.issuperset(
+        map(getitem, follows, repeat(_FIRST))
     )
-
-
-def _add_up(text: bytes, total: int, patterns: tuple[bytes, ...]) -> bool:
-    for pattern in patterns:
-        if total > 0:
-            total -= stringzilla.count(text, pattern)
-    return total == 0
-
-
-def _blank_lines(data: bytes) -> int:
-    """Count empty lines in whole lines that have no quote and begin at a row's start."""
-    first = data.startswith((b"\n", b"\r\n"))
-    if stringzilla.find(data, b"\n\n") < 0 and b"\r" not in data:
-        return int(first)
-    return first + sum(1 for _ in _BLANK_LINE.finditer(data, 1))
 
 
 def _columns_text(columns: list[str]) -> str:

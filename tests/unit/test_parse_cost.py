@@ -59,7 +59,6 @@ HEAVY = (
     "s3fs",
     "sqlite3",
     "starlette",
-    "stringzilla",
     "tenacity",
     "urllib3",
     "uvicorn",
