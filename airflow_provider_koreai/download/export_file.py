@@ -66,6 +66,7 @@ class DownloadResult:
     :param file_type: ``csv`` or ``json``.
     :param request_id: the export's request ID.
     :param requested_time: the export's requested time.
+    :param bot_id: the bot.
     :param columns: the columns of a CSV file, in its order; empty for JSON.
     """
 
@@ -76,6 +77,7 @@ class DownloadResult:
     file_type: str
     request_id: str | None
     requested_time: str | None
+    bot_id: str
     columns: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def download_export(
             try:
                 if not _Fetch(client, links, export, transfer, log).run():
                     continue  # another export has taken the place of this one, and may have another name
-                transfer.complete(min_rows)
+                transfer.complete(name, min_rows)
                 log.info(
                     "Downloaded the export of bot %s %s to %s: %d rows, %d bytes, SHA-256 %s",
                     export.bot_id,
@@ -176,6 +178,7 @@ def download_export(
                     file_type=kind,
                     request_id=identity.request_id,
                     requested_time=identity.requested_time,
+                    bot_id=export.bot_id,
                     columns=transfer.columns,
                 )
             finally:
@@ -401,18 +404,13 @@ class _Transfer:
             if not piece:
                 return self._end_of(body)
 
-    def complete(self, min_rows: int | None) -> None:
-        """
-        Check the whole, and publish it.
-
-        :param min_rows: fewer rows are an error.
-        :raises KoreAIDownloadError: it is not what it should be, or cannot be written.
-        """
+    def complete(self, name: str, min_rows: int | None) -> None:
+        """Check the whole file and publish it under ``name``; fewer rows than ``min_rows`` are an error."""
         self._checked(self._check.finish)
         self._storing.finish()
         if min_rows is not None and self.rows < min_rows:
             raise KoreAIDownloadError(
-                f"The export has {self.rows} utterances, fewer than min_rows={min_rows}. Nothing was published."
+                f"{self.rows} utterances are fewer than min_rows={min_rows}, so {name!r} was not written."
             )
         self._staging.publish()
 

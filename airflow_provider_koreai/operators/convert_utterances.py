@@ -35,7 +35,8 @@ class KoreAIConvertUtterancesOperator(BaseOperator):
     :param storage_conn_id: ID of the connection for the object store of ``path``. (templated)
     :param target_storage_conn_id: ID of the connection for the object store of ``target``. (templated)
 
-    Returns ``{"path", "bytes", "rows", "sha256"}``.
+    Returns ``{"path", "bytes", "rows", "sha256"}``, and pushes each entry under its own key as well:
+    ``convert.output["path"]``.
     """
 
     template_fields: Sequence[str] = (
@@ -67,7 +68,7 @@ class KoreAIConvertUtterancesOperator(BaseOperator):
         target_storage_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.path = path
         self.target = target
         self.file_type = file_type

@@ -285,10 +285,10 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
     :param storage_conn_id: ID of the connection for the object store of ``path``. (templated)
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
 
-    Returns ``{"path", "bytes", "rows", "sha256", "file_type", "request_id", "requested_time"}``. Assets in ``outlets``
-    get the same, and ``bot_id``, as the extra of their event; an ``AssetAlias`` gets the bot's own asset
-    (:func:`~airflow_provider_koreai.assets.koreai.koreai_asset`). OpenLineage gets the bot as the input and the file as
-    the output.
+    Returns ``{"path", "bytes", "rows", "sha256", "file_type", "request_id", "requested_time", "bot_id"}``, and pushes each
+    entry under its own key as well: ``fetch.output["path"]``. Assets in ``outlets`` get the same as the extra of their
+    event; an ``AssetAlias`` gets the bot's own asset (:func:`~airflow_provider_koreai.assets.koreai.koreai_asset`).
+    OpenLineage gets the bot as the input and the file as the output.
     """
 
     template_fields: Sequence[str] = (
@@ -324,7 +324,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         koreai_conn_id: str = "koreai_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         refuse_literals(file_type=(file_type, FILE_TYPES), on_superseded=(on_superseded, ON_SUPERSEDED))
         self.bot_id = bot_id
         self.path = path
@@ -372,8 +372,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         if self.outlets:
             from airflow_provider_koreai.assets.koreai import tell_outlets
 
-            extra = {"bot_id": self.bot_id, **stored}
-            tell_outlets(self.outlets, context["outlet_events"], extra, self._asset_of_bot)
+            tell_outlets(self.outlets, context["outlet_events"], stored, self._asset_of_bot)
         return stored
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:

@@ -36,6 +36,11 @@ def defer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deferral, "MARGIN", 0.0)
 
 
+def xcom(stored: Any) -> Any:
+    """Read a stored XCom; SQLite gives a number as one, not as its JSON text."""
+    return json.loads(stored) if isinstance(stored, str) else stored
+
+
 class AirflowInstallation:
     """
     Airflow as its command line shows it, with a home and a migrated database of its own. Tasks are not retried.
@@ -75,7 +80,7 @@ class AirflowInstallation:
     def xcoms(self, dag_id: str, run_id: str) -> dict[tuple[str, str], Any]:
         """All XComs of a run, by task and key."""
         statement = "select task_id, key, value from xcom where dag_id = ? and run_id = ?"
-        return {(task, key): json.loads(value) for task, key, value in self.query(statement, dag_id, run_id)}
+        return {(task, key): xcom(value) for task, key, value in self.query(statement, dag_id, run_id)}
 
 
 @pytest.fixture(scope="session")

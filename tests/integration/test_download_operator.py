@@ -52,6 +52,7 @@ def test_it_returns_what_it_stored(file):
         "rows": 364,
         "sha256": hashlib.sha256(content).hexdigest(),
         **identity_of(started),
+        "bot_id": BOT,
     }
 
 

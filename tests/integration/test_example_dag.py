@@ -104,18 +104,21 @@ def test_exports_a_bot(run_dag, emulator, airflow_installation, file_type, read)
     }
     # Beside these there are the addresses of the links in Airflow's UI.
     contract = {key: value for key, value in run.xcoms.items() if not key[1].startswith("koreai_")}
+    stored = {
+        "path": str(path),
+        "bytes": len(content),
+        "rows": len(rows),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **identity,
+        "bot_id": BOT,
+    }
     assert contract == {
         ("export", "return_value"): identity["request_id"],
         ("export", "requested_time"): identity["requested_time"],
         ("export", "file_type"): identity["file_type"],
         ("wait", "return_value"): identity,
-        ("fetch", "return_value"): {
-            "path": str(path),
-            "bytes": len(content),
-            "rows": len(rows),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            **identity,
-        },
+        ("fetch", "return_value"): stored,
+        **{("fetch", key): value for key, value in stored.items()},
     }
 
     # The secret and the download link stay out of the log and of the database.

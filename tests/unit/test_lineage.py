@@ -19,6 +19,7 @@ RESULT = DownloadResult(
     file_type="csv",
     request_id="ds-1",
     requested_time="2026-11-25T14:22:01.922Z",
+    bot_id="st-1",
     columns=("taskName", "sentence", "type", "language", "channel"),
 )
 

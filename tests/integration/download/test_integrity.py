@@ -40,6 +40,7 @@ def test_what_was_downloaded_is_described(bot: Bot) -> None:
         "file_type": "csv",
         "request_id": ours.request_id,
         "requested_time": ours.requested_time,
+        "bot_id": bot.id,
     }
     assert bot.file.read_bytes() == bot.content
 
@@ -71,7 +72,11 @@ def test_an_export_without_utterances_is_a_file_with_a_header(bot: Bot) -> None:
 
 
 def test_fewer_rows_than_min_rows_are_refused(bot: Bot) -> None:
-    assert_refused(bot, "3000 utterances, fewer than min_rows=3001", min_rows=3001)
+    assert_refused(
+        bot,
+        "^3000 utterances are fewer than min_rows=3001, so '.*utterances.csv' was not written",
+        min_rows=3001,
+    )
 
 
 def test_as_many_rows_as_min_rows_will_do(bot: Bot) -> None:
