@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -139,8 +140,9 @@ class KoreAIHook(BaseHook):
         :raises KoreAIServerError: 5xx or no answer, after retries.
         """
         request = export_job.start_request(self.settings.base_url, bot_id, state=state, file_type=file_type)
+        began = time.monotonic()
         started = self._call(request, export_job.read_export)
-        confirmation = Confirmation(started, self.log, confirm_seconds)
+        confirmation = Confirmation(started, self.log, confirm_seconds, took=time.monotonic() - began)
         # One try a call: the confirmation is what tries again.
         return confirmation.run(lambda: self.get_export(bot_id, max_tries=1))
 

@@ -31,9 +31,11 @@ TOLERANCE = timedelta(seconds=2)
 # Seconds for which a time slightly before the start's may still be that of an export before it, which the status
 # call goes on reporting for a moment.
 STALE_SECONDS = 5.0
+# Seconds within which a later time is always taken for another writing of the start's own.
+SAME_MOMENT = 0.05
 # Seconds between two calls. The first ones follow at once: the sooner the status is read, the less somebody else's
 # start can come between.
-FIRST_PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
+FIRST_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 PAUSE = 3.0
 
 
@@ -56,12 +58,16 @@ class Confirmation:
     :param started: what the start answered.
     :param log: where differences are logged.
     :param limit: seconds to ask for at most.
+    :param took: seconds that the start took, until its answer was there.
     """
 
-    def __init__(self, started: Export, log: Log, limit: float = CONFIRM_SECONDS) -> None:
+    def __init__(
+        self, started: Export, log: Log, limit: float = CONFIRM_SECONDS, *, took: float = 0.0
+    ) -> None:
         self._started = started
         self._log = log
         self._limit = limit
+        self._took = took
         self._close: ExportIdentity | None = None
         self._problem = "it reports an earlier export"
 
@@ -104,7 +110,7 @@ class Confirmation:
         verdict = recognise(started, seen)
         if verdict is Verdict.STALE:
             return None
-        if verdict is Verdict.SUPERSEDED:
+        if verdict is Verdict.SUPERSEDED or self._came_between(seen, elapsed):
             self._log.warning(
                 "Somebody else started an export of bot %s right after this one: the status call reports %s, the start "
                 "answered %s. Whoever waits for this one will be told that it was superseded.",
@@ -117,6 +123,14 @@ class Confirmation:
             self._close = seen
             return None
         return self._taken(seen)
+
+    def _came_between(self, seen: ExportIdentity, elapsed: float) -> bool:
+        """Whether a close, later time lies between the start's answer and now: ours was written before, not then."""
+        our_time, their_time = parse_time(self._started.requested_time), parse_time(seen.requested_time)
+        if our_time is None or their_time is None:
+            return False
+        later = (their_time - our_time).total_seconds()
+        return max(self._took, SAME_MOMENT) < later <= self._took + elapsed
 
     def _taken(self, seen: ExportIdentity) -> Export:
         started = self._started.identity

@@ -100,7 +100,7 @@ def emulator(emulator_process: EmulatorProcess) -> EmulatorProcess:
 @pytest.fixture(autouse=True)
 def confirms_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a start be confirmed without noticeable pauses."""
-    monkeypatch.setattr(confirming, "FIRST_PAUSES", (0.0, 0.01))
+    monkeypatch.setattr(confirming, "FIRST_PAUSES", (0.0, 0.01, 0.02))
     monkeypatch.setattr(confirming, "PAUSE", 0.02)
     monkeypatch.setattr(confirming, "STALE_SECONDS", 0.2)
 

@@ -154,6 +154,24 @@ class TestConfirmation:
         assert scene.confirm().identity == ident("ds-1", -0.5, "csv")
         assert 4 < scene.now < 10
 
+    @pytest.mark.parametrize("request_id", ["ds-1", "ds-2"])
+    def test_a_start_that_came_between_while_the_status_call_failed_is_somebody_elses(
+        self, request_id, caplog
+    ):
+        scene = Scene(*[KoreAIServerError("500")] * 6, answer(request_id, 0.5))
+        assert scene.confirm(took=0.02).identity == STARTED
+        assert "Somebody else started" in warnings_in(caplog)[0]
+
+    @pytest.mark.parametrize(
+        ("seconds", "took"),
+        [(0.05, 0.02), (0.5, 0.6), (1.9, 0.02)],
+        ids=["a moment", "while it started", "the future"],
+    )
+    def test_a_later_time_at_which_nobody_can_have_come_between_is_ours(self, seconds, took):
+        scene = Scene(*[KoreAIServerError("500")] * 6, answer("ds-2", seconds))
+        assert scene.confirm(took=took).identity == ident("ds-2", seconds, "csv")
+        assert 0.5 < scene.now < 1.8
+
     @pytest.mark.parametrize("theirs", [answer("ds-9", 60), answer("ds-1", 1, "json")])
     def test_somebody_elses_later_export_leaves_the_starts_own_identity_with_a_warning(self, theirs, caplog):
         scene = Scene(theirs)
