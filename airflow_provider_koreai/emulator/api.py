@@ -234,7 +234,10 @@ class Api:
         if file_type not in FILE_TYPES:
             return error_reply(400, f"type must be one of {', '.join(FILE_TYPES)}")
         export = self._state.start_export(bot, state, file_type)
-        return json_reply(self._state.start_document(bot, export))
+        answer = json_reply(self._state.start_document(bot, export))
+        if settings.overtaken_ms is not None:
+            self._state.start_export(bot, state, file_type, later_ms=settings.overtaken_ms)
+        return answer
 
     def _status(self, exchange: Exchange, bot: Bot) -> Reply:
         settings, export, state = bot.settings, bot.export, self._state
@@ -246,7 +249,7 @@ class Api:
         if state.too_soon(bot, now):
             return error_reply(500, "Internal Server Error")
         base_url = f"{exchange.request.url.scheme}://{exchange.request.url.netloc}"
-        return json_reply(state.status_document(bot, export, now, base_url))
+        return json_reply(state.status_document(bot, state.reported(bot, now) or export, now, base_url))
 
     def _bots(self, exchange: Exchange) -> Reply:
         query = exchange.request.query_params

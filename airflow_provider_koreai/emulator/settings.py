@@ -48,6 +48,10 @@ class BotSettings:
     :param legacy: leave out ``requestedTime`` and ``countOfDockStatuses``.
     :param reuse_record: keep ``_id`` and ``createdOn`` from one export to the next.
     :param requested_time_offset_ms: added to ``requestedTime`` in status answers.
+    :param other_status_id: another ``_id`` in status answers than in the start's.
+    :param status_without_time: leave ``requestedTime`` out of status answers only.
+    :param earlier_seconds: how long after a start the status call still reports the export before it.
+    :param overtaken_ms: let somebody else start the same kind of export right after each start, with a time this much later.
     :param linked: whether the app is linked to the bot.
     :param scope: whether the app has the Utterances Export scope.
     :param linked_apps: bots that a universal bot links.
@@ -81,6 +85,10 @@ class BotSettings:
     legacy: bool = False
     reuse_record: bool = True
     requested_time_offset_ms: int = 0
+    other_status_id: bool = False
+    status_without_time: bool = False
+    earlier_seconds: float = 0.0
+    overtaken_ms: int | None = None
     linked: bool = True
     scope: bool = True
     linked_apps: list[str] | None = None
@@ -130,6 +138,10 @@ RULES: dict[str, Rule] = {
     "legacy": checks.BOOLEAN,
     "reuse_record": checks.BOOLEAN,
     "requested_time_offset_ms": checks.INTEGER,
+    "other_status_id": checks.BOOLEAN,
+    "status_without_time": checks.BOOLEAN,
+    "earlier_seconds": checks.SECONDS,
+    "overtaken_ms": checks.COUNT,
     "linked": checks.BOOLEAN,
     "scope": checks.BOOLEAN,
     "linked_apps": checks.TEXTS,

@@ -89,6 +89,7 @@ class Bot:
     settings: BotSettings
     faults: FaultList = field(default_factory=FaultList)
     export: Export | None = None
+    earlier: Export | None = None
     exports: int = 0
     requests: int = 0
 
@@ -178,21 +179,29 @@ class State:
         limit = self.config.too_soon_seconds if own is None else own
         return bot.export is not None and now - bot.export.started < limit
 
-    def is_finished(self, bot: Bot, now: float) -> bool:
-        """Whether a bot's latest export is done."""
-        if bot.export is None:
+    def is_finished(self, bot: Bot, now: float, export: Export | None = None) -> bool:
+        """Whether an export of a bot, by default its latest, is done."""
+        export = export or bot.export
+        if export is None:
             return False
-        return bot.export.finished is not None or now >= bot.export.started + self.seconds(bot)
+        return export.finished is not None or now >= export.started + self.seconds(bot)
 
-    def start_export(self, bot: Bot, state: str, file_type: str) -> Export:
+    def reported(self, bot: Bot, now: float) -> Export | None:
+        """The export that the status call reports: a bot's latest, or for a while the one before it."""
+        if bot.export and bot.earlier and now - bot.export.started < bot.settings.earlier_seconds:
+            return bot.earlier
+        return bot.export
+
+    def start_export(self, bot: Bot, state: str, file_type: str, *, later_ms: int = 0) -> Export:
         """Start an export; it takes the place of the bot's earlier one.
 
         :param bot: whose.
         :param state: ``configured`` or ``published``.
         :param file_type: ``csv`` or ``json``.
+        :param later_ms: how much later than now its ``requestedTime`` is.
         """
         now = self.now()
-        milliseconds = int(now * 1000)
+        milliseconds = int(now * 1000) + later_ms
         earlier = bot.export
         bot.exports += 1
         if earlier is not None:
@@ -208,6 +217,7 @@ class State:
         )
         while len(self.files) > _MAX_FILES:
             self.files.popitem(last=False)
+        bot.earlier = earlier
         bot.export = Export(
             record_id=reused.record_id if reused else "ds-" + made_up_id("record", bot.id, bot.exports),
             created_ms=reused.created_ms if reused else milliseconds - 1,
@@ -226,15 +236,23 @@ class State:
         )
 
     def status_document(self, bot: Bot, export: Export, now: float, base_url: str) -> dict[str, Any]:
-        """The answer to a status call.
+        """The answer to a status call, which may not repeat what the start said.
 
         :param bot: whose export.
         :param export: its latest.
         :param now: seconds since the epoch.
         :param base_url: base URL of the request.
         """
+        document = self._status_document(bot, export, now, base_url)
+        if bot.settings.other_status_id:
+            document["_id"] = "ds-" + made_up_id("status record", export.record_id)
+        if bot.settings.status_without_time:
+            document.pop("requestedTime", None)
+        return document
+
+    def _status_document(self, bot: Bot, export: Export, now: float, base_url: str) -> dict[str, Any]:
         settings = bot.settings
-        finished = self.is_finished(bot, now)
+        finished = self.is_finished(bot, now, export)
         requested_ms = export.requested_ms + settings.requested_time_offset_ms
         ended = export.finished or export.started + self.seconds(bot)
         modified_ms = int((ended if finished else now) * 1000)

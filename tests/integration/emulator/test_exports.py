@@ -192,6 +192,37 @@ def test_requested_time_of_the_status_can_differ(client, offset, order):
     assert (reported > started) - (reported < started) == order
 
 
+def test_the_status_can_have_another_id(client):
+    client.control.configure_bot(BOT, other_status_id=True)
+    started = client.start().json()["_id"]
+    assert client.status().json()["_id"] == client.status().json()["_id"] != started
+
+
+def test_the_status_can_be_without_a_time(client):
+    client.control.configure_bot(BOT, status_without_time=True)
+    assert "requestedTime" in client.start().json()
+    assert "requestedTime" not in client.status().json()
+
+
+def test_the_status_can_report_the_earlier_export_for_a_while(client):
+    client.control.configure_bot(BOT, earlier_seconds=3600)
+    first = client.start().json()
+    assert client.status().json()["requestedTime"] == first["requestedTime"]
+    second = client.start().json()
+    assert client.status().json()["requestedTime"] == first["requestedTime"]
+    client.control.configure_bot(BOT, earlier_seconds=0)
+    assert client.status().json()["requestedTime"] == second["requestedTime"]
+
+
+def test_somebody_else_can_start_an_export_right_after(client):
+    client.control.configure_bot(BOT, overtaken_ms=1000)
+    started, reported = (
+        datetime.fromisoformat(document.json()["requestedTime"].replace("Z", "+00:00"))
+        for document in (client.start(), client.status())
+    )
+    assert 1 <= (reported - started).total_seconds() < 2
+
+
 def test_each_status_answer_has_a_fresh_link(client):
     client.start()
     assert client.status().json()["downloadUrl"] != client.status().json()["downloadUrl"]
