@@ -43,11 +43,18 @@ def shortest_absence() -> float:
 
 
 def wait_or_defer(
-    task: BaseOperator, watch: ExportWatch, ask: Callable[[], Export], *, timeout: float, poll_interval: float
+    task: BaseOperator,
+    watch: ExportWatch,
+    ask: Callable[[], Export],
+    *,
+    timeout: float,
+    poll_interval: float,
+    began: float | None = None,
 ) -> Export:
     """
     Wait in the worker for a short while, then defer.
 
+    :param began: when the wait began, in seconds since the epoch; None: now.
     :return: the export, if it is done meanwhile.
     :raises TaskDeferred: it is not; the task goes on in its ``execute_complete``.
     """
@@ -55,7 +62,7 @@ def wait_or_defer(
     if task.execution_timeout is not None and task.execution_timeout.total_seconds() < seconds:
         # Airflow 3 does not apply it while a task is deferred, so the trigger's deadline does.
         limit, seconds = "execution_timeout", task.execution_timeout.total_seconds()
-    began = time.time()
+    began = time.time() if began is None else began
     deadline = began + seconds
     wait = Wait(watch, poll_interval=poll_interval, deadline=deadline, timeout=seconds)
     # A wait that would end before it may come back is not worth a deferral.

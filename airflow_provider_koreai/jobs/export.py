@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -32,8 +33,10 @@ from airflow_provider_koreai.arguments import (
 )
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
+    KoreAIError,
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
+    KoreAIRefusedError,
 )
 from airflow_provider_koreai.redaction import scrub
 
@@ -217,6 +220,11 @@ class ExportWatch:
         """Log what is worth knowing."""
         if self._log is not None:
             self._log.info(message, *args)
+
+    def awaits_first_export(self, error: KoreAIError) -> bool:
+        """Whether an error of the status call only means that the bot has no export yet, and ``newer_than`` awaits one."""
+        is_unknown = isinstance(error, KoreAIRefusedError) and error.http_status == HTTPStatus.NOT_FOUND
+        return self.ours.is_latest and self.newer_than is not None and is_unknown
 
     def verdict(self, export: Export) -> Verdict:
         """Decide whose export an answer is about; under ``follow``, adopt a newer one as ours."""

@@ -197,7 +197,7 @@ def note_trouble(watch: ExportWatch, error: KoreAIError) -> bool:
 
     :raises KoreAIError: ``error`` itself if it is the API's last word.
     """
-    if not is_trouble(error):
+    if not is_trouble(error) and not watch.awaits_first_export(error):
         raise error
     return watch.tell_once(
         type(error).__name__,

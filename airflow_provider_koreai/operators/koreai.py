@@ -132,6 +132,7 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
                 lambda: self.hook.get_export(self.bot_id, max_tries=1),
                 timeout=self._limit(),
                 poll_interval=POLL_INTERVAL,
+                began=note["until"] - self._limit(),
             )
             return self._finish(context, watch.result(done))
         return str(note["export"]["request_id"])

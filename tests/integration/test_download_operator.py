@@ -93,6 +93,14 @@ def test_an_export_of_another_type_than_the_paths_at_about_the_same_time_is_anot
         fetch(file, **{**identity_of(ours), "file_type": ""})
 
 
+def test_a_path_of_another_type_than_the_export_is_refused_before_anything_is_asked(tmp_path, emulator):
+    identity = identity_of(KoreAIHook().start_export(BOT))
+    asked = len(emulator.control.requests(BOT))
+    with pytest.raises(KoreAIConfigurationError, match=r"utterances\.json"):
+        fetch(tmp_path / "utterances.json", **identity)
+    assert len(emulator.control.requests(BOT)) == asked
+
+
 def test_our_export_in_another_type_than_the_paths_is_told_as_that(file):
     ours = KoreAIHook().start_export(BOT, file_type="json")
     with pytest.raises(KoreAIConfigurationError, match="is a json export, but this task wants csv") as caught:

@@ -131,6 +131,19 @@ def test_an_export_as_new_as_newer_than_says_ends_the_wait(mode, emulator):
 
 
 @sensor_modes
+def test_with_newer_than_a_bots_first_export_is_waited_for(mode, emulator):
+    bot = "st-new"
+    emulator.control.configure_bot(bot, seconds=0)
+    task = sensor(mode, newer_than="2020-01-01")
+    task.bot_id = bot
+    start = threading.Timer(0.1, KoreAIHook().start_export, [bot])
+    start.start()
+    result = run_task(task)
+    start.join()
+    assert result["request_id"] == KoreAIHook().get_export(bot).request_id
+
+
+@sensor_modes
 def test_a_newer_than_that_is_not_a_time_is_refused(mode):
     with pytest.raises(KoreAIConfigurationError, match="newer_than='tomorrow'"):
         run_task(sensor(mode, newer_than="tomorrow"))
