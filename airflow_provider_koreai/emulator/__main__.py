@@ -74,8 +74,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--too-soon-seconds",
         type=_seconds,
-        default=0.3,
-        help="how long after a start the status call answers 500 (default: %(default)s)",
+        help="how long after a start the status call answers 500 (default: only the first status call does)",
     )
     add(
         "--link-ttl", type=_seconds, default=600.0, help="seconds until a link expires (default: %(default)s)"

@@ -246,7 +246,7 @@ class Api:
         if export is None:
             return error_reply(404, "No export found for this bot")
         now = state.now()
-        if state.too_soon(bot, now):
+        if state.too_soon(bot, export, now):
             return error_reply(500, "Internal Server Error")
         base_url = f"{exchange.request.url.scheme}://{exchange.request.url.netloc}"
         return json_reply(state.status_document(bot, state.reported(bot, now) or export, now, base_url))

@@ -27,7 +27,8 @@ class EmulatorConfig:
     :param enforce_jti: refuse a token without ``jti``.
     :param jwe_key: refuse a token that is not encrypted for this key; ``None``: plain tokens only.
     :param seconds: how long an export takes, unless the bot has its own setting.
-    :param too_soon_seconds: how long after a start the status call answers 500, likewise.
+    :param too_soon_seconds: how long after a start the status call answers 500, likewise. ``None``: the first status
+        call does, and no other.
     :param link_ttl: seconds until a download link expires, likewise.
     :param media_url: base URL of download links; ``None``: the one that the status request came to.
     """
@@ -39,7 +40,7 @@ class EmulatorConfig:
     enforce_jti: bool = False
     jwe_key: JweKey | None = field(default=None, repr=False)
     seconds: float = 3.0
-    too_soon_seconds: float = 0.3
+    too_soon_seconds: float | None = None
     link_ttl: float = 600.0
     media_url: str | None = None
 

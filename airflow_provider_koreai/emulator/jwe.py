@@ -27,7 +27,10 @@ class JweKey:
     """
 
     def __init__(self, pem: bytes | None = None) -> None:
-        self._key = RSAKey.generate_key(_KEY_BITS) if pem is None else RSAKey.import_key(pem)
+        try:
+            self._key = RSAKey.generate_key(_KEY_BITS) if pem is None else RSAKey.import_key(pem)
+        except JoseError as error:
+            raise ValueError("the JWE key must be a private RSA key") from error
         if not self._key.is_private:
             raise ValueError("the JWE key must be a private RSA key")
         public = self._key.as_dict(private=False)

@@ -139,7 +139,7 @@ class EmulatorProcess:
     :param client_id: Client ID that it accepts.
     :param client_secret: its secret.
     :param seconds: how long an export takes; ``None``: the emulator's default.
-    :param too_soon_seconds: how long the status call answers 500 after a start; ``None``: likewise.
+    :param too_soon_seconds: how long the status call answers 500 after a start. ``None``: the first one does. 0: none does.
     :param args: further arguments of the command line.
     :param host: address to listen on.
     :param ssl_certfile: serve https with this certificate, which is also trusted by :attr:`control`.

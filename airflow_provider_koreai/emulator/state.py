@@ -79,6 +79,7 @@ class Export:
     file_type: str
     file_id: str
     finished: float | None = None
+    asked: bool = False
 
 
 @dataclass
@@ -173,11 +174,12 @@ class State:
         own = bot.settings.seconds
         return self.config.seconds if own is None else own
 
-    def too_soon(self, bot: Bot, now: float) -> bool:
-        """Whether the status call comes too soon after the start."""
+    def too_soon(self, bot: Bot, export: Export, now: float) -> bool:
+        """Whether a status call comes too soon: the first one does, unless a time is set."""
+        first, export.asked = not export.asked, True
         own = bot.settings.too_soon_seconds
         limit = self.config.too_soon_seconds if own is None else own
-        return bot.export is not None and now - bot.export.started < limit
+        return first if limit is None else now - export.started < limit
 
     def is_finished(self, bot: Bot, now: float, export: Export | None = None) -> bool:
         """Whether an export of a bot, by default its latest, is done."""

@@ -104,6 +104,14 @@ def test_status_too_soon_after_the_start_is_a_server_error_and_the_next_works(cl
     assert client.status().status_code == 200
 
 
+def test_only_the_first_status_call_is_too_soon_by_default(start_emulator):
+    client = start_emulator(too_soon_seconds=None)
+    client.start()
+    assert [client.status().status_code for _ in range(20)] == [500] + 19 * [200]
+    client.start()
+    assert [client.status().status_code for _ in range(2)] == [500, 200]
+
+
 def test_export_takes_the_time_of_the_emulator_unless_the_bot_has_its_own(start_emulator):
     client = start_emulator(seconds=3600, too_soon_seconds=3600)
     client.start()

@@ -9,11 +9,13 @@ import json
 import os
 
 import pytest
-from cryptography.hazmat.primitives import hashes, padding
+from cryptography.hazmat.primitives import hashes, padding, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric import padding as rsa_padding
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from airflow_provider_koreai.emulator.jwe import JweKey
 
 
 def b64(data: bytes) -> str:
@@ -93,3 +95,22 @@ def test_altered_token_is_refused(jwe_client, jwk, part, enc):
 def test_bad_inner_token_is_refused(jwe_client, jwk):
     token = encrypt(jwe_client.token(appId="cs-other"), jwk, "RSA-OAEP", "A256GCM")
     assert jwe_client.start(token=token).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ec.generate_private_key(ec.SECP256R1()),
+        rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key(),
+    ],
+    ids=["elliptic curve", "public"],
+)
+def test_key_that_is_not_a_private_rsa_key_is_refused(key):
+    if isinstance(key, rsa.RSAPublicKey):
+        pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    else:
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    with pytest.raises(ValueError, match="must be a private RSA key"):
+        JweKey(pem)

@@ -50,9 +50,9 @@ def test_export_is_done_after_its_time_and_not_before(state):
 
 def test_status_is_too_soon_for_a_moment(state):
     bot = state.bots[BOT]
-    state.start_export(bot, "configured", "csv")
-    assert state.too_soon(bot, state.time + 0.49)
-    assert not state.too_soon(bot, state.time + 0.5)
+    export = state.start_export(bot, "configured", "csv")
+    assert state.too_soon(bot, export, state.time + 0.49)
+    assert not state.too_soon(bot, export, state.time + 0.5)
 
 
 def test_two_starts_within_a_millisecond_have_different_times(state):
