@@ -26,14 +26,14 @@ from urllib.parse import urlsplit
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="koreai-bench-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from measuring import measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deployment import PostgreSQL
+    from tests.support.deployment import PostgreSQL
 
 TABLE = "utterances"
 MiB = 1 << 20
@@ -93,7 +93,7 @@ def measure(
 
 def postgresql(path: Path, rounds: int) -> None:
     """Measure PostgreSQL."""
-    from deployment import PostgreSQL, Processes, postgresql_programs
+    from tests.support.deployment import PostgreSQL, Processes, postgresql_programs
 
     programs = postgresql_programs()
     if programs is None:

@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING
 
 import jwt
 
-E2E = Path(__file__).parents[1] / "tests" / "e2e"
-sys.path.insert(0, str(E2E))
-
-from deployment import Deployment  # noqa: E402
-from scenarios import KoreAI, Launched, Scenario  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 from airflow_provider_koreai.emulator.process import EmulatorProcess  # noqa: E402
+from tests.support.deployment import Deployment  # noqa: E402
+from tests.support.scenarios import KoreAI, Launched, Scenario  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

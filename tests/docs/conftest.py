@@ -15,7 +15,7 @@ import pytest
 
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
-from tests.integration.conftest import AirflowInstallation
+from tests.support.installation import AirflowInstallation
 
 from .blocks import BLOCKS, Block
 

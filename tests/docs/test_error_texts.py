@@ -21,7 +21,7 @@ import airflow_provider_koreai
 from airflow_provider_koreai.exceptions import KoreAIError
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.koreai import KoreAIExportUtterancesOperator
-from tests.integration.running import run_task
+from tests.support.running import run_task
 
 from .blocks import ROOT
 

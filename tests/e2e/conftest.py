@@ -8,20 +8,15 @@ that its tests name are started.
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from airflow import __version__ as airflow_version
 
-# Not a package, so that these modules can be used by benchmarks/ too.
-sys.path.insert(0, str(Path(__file__).parent))
-
-from deployment import Deployment
-from scenarios import KoreAI, Launched, Scenario
-
 from airflow_provider_koreai.emulator.process import EmulatorProcess
+from tests.support.deployment import Deployment
+from tests.support.scenarios import KoreAI, Launched, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

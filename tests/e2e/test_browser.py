@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from scenarios import Launched, Scenario
 
-from tests.integration.certificates import Authority
-from tests.integration.proxy import LoopbackProxy
+from tests.support.certificates import Authority
+from tests.support.proxy import LoopbackProxy
+from tests.support.scenarios import Launched, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deployment import Deployment
-    from scenarios import KoreAI
-
     from airflow_provider_koreai.emulator.process import EmulatorProcess
+    from tests.support.deployment import Deployment
+    from tests.support.scenarios import KoreAI
 
 BOT = "st-demo-travel"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

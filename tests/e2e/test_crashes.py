@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from scenarios import NEVER, Launched, Scenario, about
+
+from tests.support.scenarios import NEVER, Launched, Scenario, about
 
 if TYPE_CHECKING:
-    from deployment import Deployment
-    from scenarios import KoreAI
+    from tests.support.deployment import Deployment
+    from tests.support.scenarios import KoreAI
 
 
 # -- the triggerer ----------------------------------------------------------------------------------------------------

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scenarios import NEVER, Scenario, about, in_every_mode
+from tests.support.scenarios import NEVER, Scenario, about, in_every_mode
 
 if TYPE_CHECKING:
-    from scenarios import Launched
+    from tests.support.scenarios import Launched
 
 STATUS_LOG = "Synonyms of the intent 'Book Ticket' could not be read"
 

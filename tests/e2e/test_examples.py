@@ -7,19 +7,17 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from deployment import Run
 
-from tests.integration.warehouses import postgresql_warehouse, sqlite_warehouse
-
-from ..examples import EXAMPLES, FILES, TABLE  # noqa: TID252
+from tests.support.deployment import Run
+from tests.support.examples import EXAMPLES, FILES, TABLE
+from tests.support.warehouses import postgresql_warehouse, sqlite_warehouse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deployment import Deployment
-    from scenarios import KoreAI
-
-    from tests.integration.warehouses import Warehouse
+    from tests.support.deployment import Deployment
+    from tests.support.scenarios import KoreAI
+    from tests.support.warehouses import Warehouse
 
 
 def test_each_example_has_a_scenario() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scenarios import Launched, Scenario
+
+from tests.support.scenarios import Launched, Scenario
 
 if TYPE_CHECKING:
-    from deployment import Deployment, Run
-    from scenarios import KoreAI
-
     from airflow_provider_koreai.emulator.process import EmulatorProcess
+    from tests.support.deployment import Deployment, Run
+    from tests.support.scenarios import KoreAI
 
 TASKS = ("export", "wait", "fetch")
 BOTS = ["st-e2e-mapped-1", "st-e2e-mapped-2", "st-e2e-mapped-3"]

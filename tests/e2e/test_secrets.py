@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from airflow import __version__ as airflow_version
-from deployment import Deployment, Run
-from leaks import Needles, Relay, files_in, pem_needles, rows_of, token_needles
 
 from airflow_provider_koreai.emulator.process import EmulatorProcess
+from tests.support.deployment import Deployment, Run
+
+from .leaks import Needles, Relay, files_in, pem_needles, rows_of, token_needles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from airflow import __version__ as airflow_version
-from deployment import Deployment
+
+from tests.support.deployment import Deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deployment import Run
-    from scenarios import KoreAI
-
     from airflow_provider_koreai.emulator.process import EmulatorProcess
+    from tests.support.deployment import Run
+    from tests.support.scenarios import KoreAI
 
 DAGS = {"short": Path(__file__).parent / "dags_short_waits"}
 BOTS = 32

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scenarios import Launched, Scenario
+from tests.support.scenarios import Launched, Scenario
 
 if TYPE_CHECKING:
-    from deployment import Deployment
-    from scenarios import KoreAI
+    from tests.support.deployment import Deployment
+    from tests.support.scenarios import KoreAI
 
 SECONDS = 25
 

@@ -27,8 +27,7 @@ from airflow_provider_koreai.operators.koreai import (
     KoreAIExportUtterancesOperator,
 )
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
-
-from .running import FakeTaskInstance, new_context, run_task
+from tests.support.running import FakeTaskInstance, new_context, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
     import pytest
 
     from airflow_provider_koreai.emulator.process import EmulatorProcess
-
-    from .certificates import Certificate
+    from tests.support.certificates import Certificate
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException  # from Airflow 3.2 on

@@ -13,8 +13,7 @@ from airflow_provider_koreai.exceptions import KoreAIAuthError, from_payload
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.koreai import KoreAIDownloadUtterancesOperator
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
-
-from .running import first_event, run_task
+from tests.support.running import first_event, run_task
 
 BOT = "st-demo-travel"
 MINUTES, HOUR = 60, 3600

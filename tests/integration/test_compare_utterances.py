@@ -18,13 +18,12 @@ from airflow_provider_koreai.exceptions import (
 )
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
-
-from .running import new_context, run_task
+from tests.support.running import new_context, run_task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .warehouses import Warehouse
+    from tests.support.warehouses import Warehouse
 
 BOT = "st-demo-travel"
 MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"

@@ -20,8 +20,7 @@ from airflow_provider_koreai.operators.koreai import (
 )
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
-
-from .running import first_event, new_context, prepare_thread, run_task
+from tests.support.running import first_event, new_context, prepare_thread, run_task
 
 if TYPE_CHECKING:
     from pathlib import Path

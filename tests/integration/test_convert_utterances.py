@@ -11,8 +11,7 @@ from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIF
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.convert_utterances import KoreAIConvertUtterancesOperator
 from airflow_provider_koreai.utterances import read_utterances
-
-from .running import run_task
+from tests.support.running import run_task
 
 if TYPE_CHECKING:
     from pathlib import Path

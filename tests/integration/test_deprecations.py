@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..examples import FOLDER  # noqa: TID252
+from tests.support.examples import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

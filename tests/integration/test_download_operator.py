@@ -18,8 +18,7 @@ from airflow_provider_koreai.exceptions import (
 )
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.koreai import KoreAIDownloadUtterancesOperator
-
-from .running import run_task
+from tests.support.running import run_task
 
 BOT = "st-demo-travel"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..examples import EXAMPLES, FILES, FOLDER, TABLE  # noqa: TID252
-from .warehouses import sqlite_warehouse
+from tests.support.examples import EXAMPLES, FILES, FOLDER, TABLE
+from tests.support.warehouses import sqlite_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

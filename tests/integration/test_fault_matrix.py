@@ -26,8 +26,10 @@ from airflow_provider_koreai.exceptions import (
     KoreAIServerError,
 )
 from airflow_provider_koreai.jobs import polling
+from tests.support.certificates import Authority
+from tests.support.logs import everything_logged
+from tests.support.running import prepare_thread
 
-from .certificates import Authority
 from .fault_matrix import (
     CELLS,
     DOMAIN,
@@ -40,8 +42,6 @@ from .fault_matrix import (
     RescheduledTaskInstance,
     bad_addresses,
 )
-from .logs import everything_logged
-from .running import prepare_thread
 
 #: Cells that run at the same time; they mostly wait.
 AT_ONCE = 6

@@ -20,8 +20,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIServerError,
 )
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
-
-from .running import Lines
+from tests.support.running import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,8 @@ from airflow_provider_koreai.operators.koreai import (
     KoreAIExportUtterancesOperator,
 )
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
-
-from .logs import everything_logged
-from .running import new_context, run_task
+from tests.support.logs import everything_logged
+from tests.support.running import new_context, run_task
 
 if TYPE_CHECKING:
     from pathlib import Path

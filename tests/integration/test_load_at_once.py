@@ -20,16 +20,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_koreai.exceptions import KoreAIDatabaseError
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
-from tests.e2e.deployment import free_ports, wait_until
-
-from .running import prepare_thread, run_task
+from tests.support.deployment import free_ports, wait_until
+from tests.support.running import prepare_thread, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
-    from .warehouses import Warehouse
+    from tests.support.warehouses import Warehouse
 
 HEADER = b"taskName,sentence,type,language\n"
 DAY = "2026-11-24"

@@ -19,13 +19,12 @@ from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAID
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
 from airflow_provider_koreai.utterances import read_utterances
 from airflow_provider_koreai.utterances.row_hash import row_hash
-
-from .running import new_context, run_task
+from tests.support.running import new_context, run_task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .warehouses import Warehouse
+    from tests.support.warehouses import Warehouse
 
 BOT = "st-demo-travel"
 MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"

@@ -14,10 +14,9 @@ from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.jobs import polling
-
-from .certificates import Authority
-from .logs import everything_logged
-from .proxy import LoopbackProxy
+from tests.support.certificates import Authority
+from tests.support.logs import everything_logged
+from tests.support.proxy import LoopbackProxy
 
 BOT = "st-demo-travel"
 # A name that nothing resolves: only the proxy knows where that is.

@@ -21,10 +21,9 @@ from airflow_provider_koreai.exceptions import (
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.jobs import polling
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
-
-from .certificates import Authority
-from .logs import everything_logged
-from .running import first_event
+from tests.support.certificates import Authority
+from tests.support.logs import everything_logged
+from tests.support.running import first_event
 
 BOT = "st-demo-travel"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")

@@ -38,9 +38,8 @@ from airflow_provider_koreai.links.koreai import KoreAIBotLink, builder_url
 from airflow_provider_koreai.operators.koreai import KoreAIExportUtterancesOperator
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
-
-from .logs import everything_logged
-from .running import FakeTaskStateStore, first_event, new_context, run_task
+from tests.support.logs import everything_logged
+from tests.support.running import FakeTaskStateStore, first_event, new_context, run_task
 
 BOT = "st-demo-travel"
 SENSOR_MODES = ("poke", "deferrable", "deferrable, in its worker")

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_koreai.get_provider_info import get_provider_info
-
-from ..examples import FILES, FOLDER  # noqa: TID252
+from tests.support.examples import FILES, FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parents[1] / "example_dags"
+FOLDER = Path(__file__).resolve().parents[2] / "example_dags"
 FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
 TRAVEL = "st-demo-travel"
 TRAVEL_ROWS = 364

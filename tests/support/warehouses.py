@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.e2e.deployment import PostgreSQL
+    from tests.support.deployment import PostgreSQL
 
 _numbers = itertools.count(1)
 

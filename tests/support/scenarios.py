@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 import requests
-from deployment import Run
+
+from tests.support.deployment import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deployment import Deployment
-
     from airflow_provider_koreai.emulator.process import EmulatorProcess
+    from tests.support.deployment import Deployment
 
 MODES = ("poke", "reschedule", "deferrable")
 NEVER = 3600.0
