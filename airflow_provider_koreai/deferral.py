@@ -5,6 +5,8 @@ Airflow up to 3.3.2 fails a task whose trigger brings it back before the schedul
 (apache/airflow 66374, 67287, 71580, 72716). A worker lives on for up to ``[workers] min_heartbeat_interval`` after a
 deferral, so a task first waits in its worker for as long, which costs nothing, and its trigger fires no sooner than
 that interval and :data:`MARGIN` after the deferral.
+
+A retry is an execution of its own: ``timeout`` and ``execution_timeout`` count anew, as Airflow counts them.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ MARGIN = 3.0
 
 
 def worker_stays() -> float:
-    """The seconds for which Airflow keeps a worker anyway."""
+    """The seconds for which Airflow keeps a worker anyway; Airflow 2 has no such setting and ends its worker with the task."""
     return float(conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0))
 
 
@@ -54,21 +56,22 @@ def wait_or_defer(
     """
     Wait in the worker for a short while, then defer.
 
-    :param began: when the wait began, in seconds since the epoch; None: now.
-    :return: the export, if it is done meanwhile.
+    :param began: what ``timeout`` and ``execution_timeout`` count from, in seconds since the epoch; None: now.
+    :return: the export, if it is done by then.
     :raises TaskDeferred: it is not; the task goes on in its ``execute_complete``.
     """
     limit, seconds = "timeout", timeout
     if task.execution_timeout is not None and task.execution_timeout.total_seconds() < seconds:
         # Airflow 3 does not apply it while a task is deferred, so the trigger's deadline does.
         limit, seconds = "execution_timeout", task.execution_timeout.total_seconds()
-    began = time.time() if began is None else began
+    now = time.time()
+    began = now if began is None else began
     deadline = began + seconds
-    wait = Wait(watch, poll_interval=poll_interval, deadline=deadline, timeout=seconds)
-    # A wait that would end before it may come back is not worth a deferral.
-    leaves = deadline - began > worker_stays() + shortest_absence()
+    wait = Wait(watch, poll_interval=poll_interval, deadline=deadline, timeout=seconds, began=began)
+    # A wait that would end before the task may come back is not worth a deferral.
+    leaves = deadline - now > worker_stays() + shortest_absence()
     try:
-        done = wait.run(ask, until=began + worker_stays() if leaves else None)
+        done = wait.run(ask, until=now + worker_stays() if leaves else None)
     except KoreAIExportTimeoutError as error:
         raise past_limit(error, limit) from error
     if done is not None:
@@ -86,7 +89,8 @@ def wait_or_defer(
             deadline=deadline,
             timeout=seconds,
             began=began,
-            not_before=now + shortest_absence(),
+            # Later still where Kore.ai asked for a longer pause.
+            not_before=max(now + shortest_absence(), wait.next_call),
             koreai_conn_id=task.koreai_conn_id,  # type: ignore[attr-defined]
         ),
         method_name="execute_complete",

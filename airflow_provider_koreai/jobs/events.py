@@ -1,4 +1,4 @@
-"""What a trigger tells the task that it resumes: written and read here."""
+"""The events with which a trigger resumes its task: written and read here."""
 
 from __future__ import annotations
 
@@ -25,18 +25,15 @@ def failure_event(error: KoreAIError) -> dict[str, Any]:
 
 
 def past_limit(error: KoreAIExportTimeoutError, limit: str) -> BaseException:
-    """The error for a wait past its deadline: ``execution_timeout`` is Airflow's, and Airflow retries the task."""
+    """The error for a wait past its deadline: an ``execution_timeout`` ends as it does in a worker, and may be retried."""
     return AirflowTaskTimeout(str(error)) if limit == "execution_timeout" else error
 
 
 def export_of_event(event: Mapping[str, Any] | None, limit: str = "timeout") -> dict[str, str]:
     """
-    Read an event of the trigger.
+    Return request ID, requested time and file type of the export that is done, or raise the error of the wait.
 
-    :param limit: what set its deadline, ``timeout`` or ``execution_timeout``.
-    :return: request ID, requested time and file type of the export that is done.
-    :raises KoreAIError: the error that the wait ended with, of the same type and text.
-    :raises AirflowTaskTimeout: the task's ``execution_timeout`` is over.
+    :param limit: what set the deadline, ``timeout`` or ``execution_timeout``.
     """
     status = event.get("status") if isinstance(event, dict) else None
     if event is not None and status == "success" and all(isinstance(event.get(k), str) for k in _IDENTITY):

@@ -1,8 +1,8 @@
 """
 Waiting for an export, without I/O: an answer or an error goes in, "done" or a pause comes out.
 
-The trigger and the one-task operator run the same :class:`Wait`, one with ``await`` and the other without; the sensor
-in its other modes uses the same :class:`Observer` and leaves the pauses to Airflow. So their outcomes cannot differ.
+Workers and triggers run the same :class:`Wait`, with and without ``await``; a sensor in its poke and reschedule modes
+uses the same :class:`Observer` and leaves the pauses to Airflow. So their outcomes cannot differ.
 """
 
 from __future__ import annotations
@@ -25,27 +25,21 @@ PROGRESS_INTERVAL = 60.0
 
 
 class Observer:
-    """
-    Takes in answers and errors of the status call, and logs what is worth knowing about them.
-
-    :param watch: decides what an answer means.
-    """
+    """Judges answers and errors of the status call, and logs what is worth knowing about them."""
 
     def __init__(self, watch: ExportWatch, *, clock: Callable[[], float] = time.time) -> None:
         self.watch = watch
         self.trouble: KoreAIError | None = None
         self._recovery_is_news = False
         self._clock = clock
-        self._told_percent: float | None = None
-        self._told_at = float("-inf")
+        self._logged_percent: float | None = None
+        self._logged_at = float("-inf")
 
     def answered(self, export: Export) -> Export | None:
         """
-        Take in an answer.
+        Return the export if it is done, None while there is something to wait for.
 
-        :return: the export when it is done, None while there is something to wait for.
-        :raises KoreAIExportFailedError: our export failed.
-        :raises KoreAIExportSupersededError: our export was superseded.
+        :raises KoreAIError: our export failed or was superseded.
         """
         self.trouble = None
         if self._recovery_is_news:
@@ -53,23 +47,19 @@ class Observer:
             self._recovery_is_news = False
         done = self.watch.observe(export)
         if done is None:
-            self._tell_progress(export)
+            self._log_progress(export)
         return done
 
     def failed(self, error: KoreAIError) -> None:
-        """
-        Take in an error of the status call, which is logged once for each kind.
-
-        :raises KoreAIError: ``error`` itself if it is the API's last word.
-        """
+        """Log each kind of trouble once; raise ``error`` if it is the API's last word."""
         self._recovery_is_news |= note_trouble(self.watch, error)
         self.trouble = error
 
-    def _tell_progress(self, export: Export) -> None:
+    def _log_progress(self, export: Export) -> None:
         percent, now = export.percent_complete, self._clock()
-        if percent is None or percent == self._told_percent or now < self._told_at + PROGRESS_INTERVAL:
+        if percent is None or percent == self._logged_percent or now < self._logged_at + PROGRESS_INTERVAL:
             return
-        self._told_percent, self._told_at = percent, now
+        self._logged_percent, self._logged_at = percent, now
         self.watch.tell("The export of bot %s is %g %% complete.", self.watch.bot_id, percent)
 
 
@@ -77,7 +67,6 @@ class Wait:
     """
     A wait for one export, up to a deadline.
 
-    :param watch: decides what an answer means.
     :param poll_interval: the longest pause between two status calls, in seconds.
     :param deadline: when to give up, in seconds since the epoch, so that it survives a restart; None: never.
     :param timeout: the seconds that led to the deadline, for the message.
@@ -102,12 +91,13 @@ class Wait:
         self._timeout = timeout
         self._clock = clock
         self._began = clock() if began is None else began
+        # When the status call is due again, in seconds since the epoch.
+        self.next_call = self._began
 
     def answered(self, export: Export) -> tuple[Export | None, float]:
         """
-        Take in an answer.
+        Return the export if it is done, else None; and the seconds until the next call.
 
-        :return: the export when it is done, else None; and the seconds to wait before the next call.
         :raises KoreAIExportTimeoutError: the deadline has passed. The answer is looked at first.
         :raises KoreAIError: as :meth:`Observer.answered`.
         """
@@ -120,9 +110,8 @@ class Wait:
 
     def failed(self, error: KoreAIError) -> float:
         """
-        Take in an error of the status call.
+        Return the seconds until the next call, after one that failed.
 
-        :return: the seconds to wait before the next call.
         :raises KoreAIExportTimeoutError: the deadline has passed.
         :raises KoreAIError: as :meth:`Observer.failed`.
         """
@@ -131,12 +120,13 @@ class Wait:
         return self._until_next(lambda: self._pace.after_failure(asked))
 
     def _until_next(self, delay: Callable[[], float]) -> float:
-        if self._deadline is None:
-            return delay()
-        left = self._deadline - self._clock()
+        now = self._clock()
+        left = float("inf") if self._deadline is None else self._deadline - now
         if left <= 0:
             raise KoreAIExportTimeoutError(timeout_text(self.watch, self._timeout, self._observer.trouble))
-        return min(delay(), left)
+        pause = min(delay(), left)
+        self.next_call = now + pause
+        return pause
 
     def run(
         self,
@@ -148,9 +138,8 @@ class Wait:
         """
         Wait, blocking.
 
-        :param ask: makes one status call.
         :param until: when to stop without a result, in seconds since the epoch; None: only the deadline counts.
-        :return: the export that is done; None where the next call would come after ``until``.
+        :return: the export, done; None if the next call would come after ``until``.
         :raises KoreAIError: as :meth:`answered` and :meth:`failed`.
         """
         while True:

@@ -78,8 +78,8 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
 
     A failed or superseded export raises :class:`~airflow_provider_koreai.exceptions.KoreAIExportFailedError` or
     :class:`~airflow_provider_koreai.exceptions.KoreAIExportSupersededError`, and one that takes longer than ``timeout``
-    raises :class:`~airflow_provider_koreai.exceptions.KoreAIExportTimeoutError`. Airflow may retry all of them: a retry
-    starts a new export, and so does clearing the task.
+    raises :class:`~airflow_provider_koreai.exceptions.KoreAIExportTimeoutError`. Airflow may retry all of them, and a
+    task past its ``execution_timeout``: a retry starts a new export, and so does clearing the task.
     """
 
     template_fields: Sequence[str] = ("bot_id", "state", "file_type", "koreai_conn_id")

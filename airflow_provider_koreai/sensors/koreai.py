@@ -30,7 +30,7 @@ from airflow_provider_koreai.jobs.waiting import Observer, timeout_text
 from airflow_provider_koreai.links.koreai import KoreAIBotLink, store_bot_link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
@@ -43,18 +43,18 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
     """
     Wait until an export of a bot's ML utterances is done.
 
-    Trouble with the status call (5xx, 429, no answer, an answer that is not the API's) is not trouble with the
-    export: the sensor waits on, until its ``timeout``. A 401, a 403, another definite 4xx, a failed export and a
+    Trouble with the status call (5xx, 429, no answer, an answer that is not the API's) does not mean that the export
+    failed: the sensor keeps waiting, until its ``timeout``. A 401, a 403, another definite 4xx, a failed export and a
     superseded one fail the task at once, without Airflow's retries.
 
-    :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
-    :param request_id: the export's request ID, ``export.output``; without it and ``requested_time`` the sensor waits
+    :param bot_id: the bot, for example ``st-ab12cd34-...``. (templated)
+    :param request_id: the export's request ID, ``export.output``. Without it and ``requested_time``, the sensor waits
         for the bot's latest export, whoever started it. (templated)
     :param requested_time: the export's requested time, ``export.output["requested_time"]``. Kore.ai may reuse a
-        request ID, so give both. (templated)
-    :param file_type: the export's file type, ``export.output["file_type"]``; None: any. (templated)
-    :param on_superseded: what to do when somebody starts a newer export of the bot meanwhile: ``fail`` (the default),
-        or ``follow``: wait for the newer one if it has our file type. (templated)
+        request ID, so pass both. (templated)
+    :param file_type: the export's file type, ``export.output["file_type"]``. Default None: any. (templated)
+    :param on_superseded: what to do when somebody starts a newer export of the bot in the meantime: ``fail`` (the
+        default), or ``follow``: wait for the newer one if it has our file type. (templated)
     :param newer_than: without ``request_id`` and ``requested_time``, the time from which on an export counts: a date, a
         time, or a text of one in ISO 8601 (UTC where it names no offset), for example ``"{{ data_interval_end }}"``. An
         export that was requested earlier is waited out. Default None: any export counts. (templated)
@@ -62,10 +62,16 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         ``[operators] default_deferrable``.
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
 
-    All else is ``BaseSensorOperator``'s. Its ``poke_interval``, 60 by default, is the seconds between two status calls;
-    in deferrable mode the longest pause, and the pace follows the export's progress. In ``mode="reschedule"`` the pause is
-    at least ``[workers] min_heartbeat_interval`` and 3 seconds, because Airflow fails a task that comes back sooner. Returns ``{"request_id",
-    "requested_time", "file_type"}`` of the export that it waited for.
+    All other arguments are those of ``BaseSensorOperator``. Its ``poke_interval``, 60 by default, is the pause between two
+    status calls in seconds. In deferrable mode it is the longest pause, and the pace follows the export's progress. In
+    ``mode="reschedule"`` the pause is at least 3 seconds longer than ``[workers] min_heartbeat_interval`` (8 seconds in
+    all by default), because Airflow may fail a task that comes back sooner.
+
+    ``timeout`` skips or fails the task for good; ``execution_timeout`` fails the try, and Airflow retries the task. Both
+    count from the start of the try, except that Airflow counts the ``timeout`` of ``mode="reschedule"`` over all tries,
+    and applies ``execution_timeout`` there to each poke.
+
+    Returns ``{"request_id", "requested_time", "file_type"}`` of the export that it waited for.
     """
 
     template_fields: Sequence[str] = (
@@ -177,12 +183,16 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
                     raise AirflowSkipException(f"Skipping due to {name} is set to True.") from error
             raise
 
-    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
-        seconds = float(super()._get_next_poke_interval(*args, **kwargs))
+    def _get_next_poke_interval(
+        self, started_at: Any, run_duration: Callable[[], float], *args: Any, **kwargs: Any
+    ) -> float:
+        pause = float(super()._get_next_poke_interval(started_at, run_duration, *args, **kwargs))
         if not self.reschedule:
-            return seconds
-        # A rescheduled task forgets what it was asked to wait, and Airflow fails one that comes back too soon.
-        return max(seconds, shortest_absence(), self._not_before - time.monotonic())
+            return pause
+        # The next poke is another process, which does not know of a Retry-After.
+        asked_for = min(self._not_before - time.monotonic(), float(self.timeout) - run_duration())
+        # Airflow may fail a task that comes back sooner.
+        return max(pause, asked_for, shortest_absence())
 
     @cached_property
     def _observer(self) -> Observer:

@@ -36,8 +36,8 @@ class KoreAIExportStatusTrigger(BaseTrigger):
     :param deadline: when to give up, in seconds since the epoch; None: never.
     :param timeout: the seconds that led to the deadline, for the message.
     :param began: when the wait began, in seconds since the epoch; None: when the trigger starts.
-    :param not_before: when the trigger may fire at the earliest, in seconds since the epoch; None: at once. Airflow
-        fails a task that comes back too soon after its deferral.
+    :param not_before: when the trigger asks for the first time and may fire, in seconds since the epoch; None: at once.
+        Airflow may fail a task that comes back too soon after its deferral.
     :param koreai_conn_id: ID of the connection.
     """
 

@@ -41,11 +41,16 @@ def test_soft_fail_skips_the_task_at_its_timeout(run: Launched) -> None:
     assert run.wait_for_task("wait")["state"] == "skipped"
 
 
-@about(Scenario("e2e_wait_deferrable_execution_timeout", {"seconds": NEVER}, starts=True))
-def test_execution_timeout_ends_a_deferred_wait(run: Launched) -> None:
-    run.wait_for_task("wait", "failed")
-    assert "AirflowTaskTimeout" in run.log("wait")
-    assert "within 10 seconds" in run.log("wait")
+@about(
+    *(
+        Scenario(f"e2e_wait_{mode}_execution_timeout", {"seconds": NEVER}, starts=True, name=mode)
+        for mode in ("poke", "deferrable")
+    )
+)
+def test_execution_timeout_fails_the_try_and_airflow_retries_the_task(run: Launched) -> None:
+    task = run.wait_for_task("wait", "failed")
+    assert task["try_number"] == 2
+    assert "AirflowTaskTimeout" in run.log("wait", 1)
 
 
 @in_every_mode(bot={"seconds": NEVER, "fail_with": [STATUS_LOG]})

@@ -18,6 +18,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
     KoreAIExportTimeoutError,
+    KoreAIRateLimitError,
     KoreAIRefusedError,
     KoreAIRequestError,
     KoreAIServerError,
@@ -98,17 +99,25 @@ def airflow_keeps_workers(monkeypatch):
     return keep
 
 
-def wait(answers, *, timeout=100.0, execution_timeout=None):
-    """What comes of a wait whose status calls give these answers, the last one for ever."""
+def wait(answers, *, timeout=100.0, execution_timeout=None, began=None):
+    """What comes of a wait whose status calls give these answers or errors, the last one for ever."""
     answers = list(answers)
+
+    def ask():
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     task = KoreAIExportStatusSensor(task_id="wait", bot_id="st-1", execution_timeout=execution_timeout)
     watch = ExportWatch("st-1", ExportIdentity.of(**EXPORT))
     return deferral.wait_or_defer(
         task,
         watch,
-        lambda: answers.pop(0) if len(answers) > 1 else answers[0],
+        ask,
         timeout=timeout,
         poll_interval=60,
+        began=began,
     )
 
 
@@ -133,6 +142,22 @@ def test_the_trigger_may_not_fire_before_the_worker_is_gone_and_the_scheduler_kn
     before = time.time()
     trigger = deferred([RUNNING]).trigger
     assert before + 0.3 <= trigger.not_before <= time.time() + 0.3
+
+
+def test_a_trigger_does_not_ask_before_the_time_that_kore_ai_asked_to_wait(airflow_keeps_workers):
+    before = time.time()
+    trigger = deferred([KoreAIRateLimitError("429", retry_after=50)]).trigger
+    assert before + 50 <= trigger.not_before <= trigger.deadline
+
+
+def test_a_time_that_kore_ai_asked_to_wait_does_not_outlast_the_timeout(airflow_keeps_workers):
+    trigger = deferred([KoreAIRateLimitError("429", retry_after=500)]).trigger
+    assert trigger.not_before == pytest.approx(trigger.deadline, abs=0.5)
+
+
+def test_the_deadline_counts_from_when_the_task_began(airflow_keeps_workers):
+    trigger = deferred([RUNNING], began=time.time() - 50).trigger
+    assert trigger.deadline == pytest.approx(time.time() + 50, abs=2)
 
 
 def test_a_worker_is_kept_as_long_as_airflow_is_configured_to():

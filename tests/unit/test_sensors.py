@@ -34,3 +34,9 @@ def test_what_kore_ai_asked_to_wait_is_waited_in_reschedule_mode():
     waits = sensor(mode="reschedule", poke_interval=10)
     waits._not_before = time.monotonic() + 300
     assert next_pause(waits) == pytest.approx(300, abs=5)
+
+
+def test_what_kore_ai_asked_to_wait_does_not_outlast_the_timeout():
+    waits = sensor(mode="reschedule", poke_interval=10, timeout=120)
+    waits._not_before = time.monotonic() + 300
+    assert waits._get_next_poke_interval(time.monotonic(), lambda: 20.0, 1) == 100

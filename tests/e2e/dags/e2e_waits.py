@@ -20,7 +20,7 @@ ENDINGS: dict[str, dict[str, Any]] = {
     "_timeout": {"timeout": 10},
     "_soft_fail": {"timeout": 10, "soft_fail": True},
     "_late_timeout": {"timeout": 60},
-    "_execution_timeout": {"timeout": 300, "execution_timeout": timedelta(seconds=10), "retries": 0},
+    "_execution_timeout": {"timeout": 300, "execution_timeout": timedelta(seconds=10), "retries": 1},
 }
 
 for mode, how in MODES.items():
