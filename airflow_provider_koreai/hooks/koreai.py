@@ -205,6 +205,7 @@ class KoreAIHook(BaseHook):
         min_rows: int | None = None,
         max_bytes: int | None = None,
         overwrite: bool = True,
+        is_retry: bool = False,
         compression: str | None = None,
         link_wait: float = 60.0,
     ) -> DownloadResult:
@@ -226,6 +227,8 @@ class KoreAIHook(BaseHook):
         :param min_rows: refuse a file with fewer rows.
         :param max_bytes: refuse a file with more bytes.
         :param overwrite: replace a file that is there (the default); False refuses before anything is fetched.
+        :param is_retry: with ``overwrite=False``, accept a file that has the same content, because an earlier try may
+            have published it. Default False.
         :param compression: ``gzip`` or ``zstd`` for the stored file; None (the default) stores it as it came.
         :param link_wait: seconds to wait for an export that is still running or has no link yet. Default 60.
         :raises KoreAIDownloadError: the file could not be fetched whole or is not what it should be.
@@ -252,6 +255,7 @@ class KoreAIHook(BaseHook):
             min_rows=min_rows,
             max_bytes=max_bytes,
             overwrite=overwrite,
+            is_retry=is_retry,
             compression=compression,
             link_wait=link_wait,
             log=self.log,

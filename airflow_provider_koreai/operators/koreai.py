@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals, seconds
 from airflow_provider_koreai.deferral import wait_or_defer
 from airflow_provider_koreai.exceptions import (
+    KoreAIDownloadError,
     KoreAIError,
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
@@ -257,13 +258,18 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
         return identity["request_id"]
 
 
+class _StoppedError(BaseException):
+    """Ends a download; not an Exception, so that nothing takes it for trouble with the network."""
+
+
 class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
     """
     Fetch the file of an export that is done, and publish it whole or not at all.
 
     The task asks Kore.ai for a fresh link itself, so the link never passes through XCom and never expires between
     tasks. The file is checked (its length, that it is the CSV or JSON it claims to be, its rows) before it appears
-    under its name; whatever stops the task midway leaves the earlier file, or none, never a part.
+    under its name; whatever stops the task midway leaves the earlier file, or none, never a part. A task that is marked
+    failed, or gets a SIGTERM, stops downloading at once.
 
     :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
     :param path: a local path, or a URL that Airflow's ObjectStoragePath understands (``s3://``, ``gs://``, ...). Ending
@@ -279,10 +285,12 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         time, or a text of one in ISO 8601 (UTC where it names no offset), for example ``"{{ data_interval_end }}"``. An
         older export is waited out for a minute, then the task fails and may be retried. Default None: any export
         counts. (templated)
-    :param min_rows: fail, and keep what is stored, when the file has fewer rows. Default None: no such check. (templated)
-    :param max_bytes: fail, and keep what is stored, when the file is larger. Default None: no limit.
-    :param overwrite: replace a file that is there (the default); False fails before anything is fetched.
-    :param compression: ``gzip`` or ``zstd`` for the stored file; None (the default) stores it as it came.
+    :param min_rows: fail, and keep the earlier file, if the new one has fewer rows. Default None: no such check.
+        (templated)
+    :param max_bytes: fail, and keep the earlier file, if the new one is larger. Default None: no limit.
+    :param overwrite: replace a file that is there (the default). False fails before anything is fetched; only a retry
+        accepts a file with the same content, which an earlier try has then published.
+    :param compression: ``gzip`` or ``zstd`` for the stored file. Default None: as it came.
     :param storage_conn_id: ID of the connection for the object store of ``path``. (templated)
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
 
@@ -340,16 +348,12 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
         self.compression = compression
         self.storage_conn_id = storage_conn_id
         self.koreai_conn_id = koreai_conn_id
+        self._is_downloading = False
         self._result: DownloadResult | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """
-        Fetch the file.
-
-        :param context: Airflow's.
-        :return: what was stored.
-        """
         store_bot_link(context, self)
+        self._is_downloading = True
         try:
             result = self.hook.download_export(
                 self.bot_id,
@@ -363,10 +367,17 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
                 min_rows=self.min_rows,
                 max_bytes=self.max_bytes,
                 overwrite=self.overwrite,
+                is_retry=getattr(context["ti"], "try_number", 1) > 1,
                 compression=self.compression,
             )
+        except _StoppedError:
+            raise KoreAIDownloadError(
+                "The task was stopped, so the download was ended and its unfinished file removed."
+            ) from None
         except (KoreAIExportFailedError, KoreAIExportSupersededError) as error:
             raise final(error) from None
+        finally:
+            self._is_downloading = False
         self._result = result
         stored: dict[str, Any] = result.as_dict()
         store_file_link(context, self, result.path)
@@ -376,13 +387,14 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
             tell_outlets(self.outlets, context["outlet_events"], stored, self._asset_of_bot)
         return stored
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """
-        Tell OpenLineage what was read and written.
+    def on_kill(self) -> None:
+        # Called from the handler of SIGTERM, in the thread that downloads. Airflow 3 lets the task go on after it, until
+        # SIGKILL; raising here ends whatever that thread is waiting for.
+        if self._is_downloading:
+            self._is_downloading = False
+            raise _StoppedError
 
-        :param task_instance: Airflow's.
-        :return: None where nothing was stored.
-        """
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         if self._result is None:
             return None
         from airflow_provider_koreai.assets.lineage import lineage_of_download

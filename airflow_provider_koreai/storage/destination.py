@@ -13,17 +13,11 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.version_compat import Log
 
 
-def destination_for(path: str, *, storage_conn_id: str | None, overwrite: bool, log: Log) -> Destination:
-    """
-    Give the destination that a path means.
-
-    :param path: a local path or a URL, naming a file.
-    :param storage_conn_id: the connection for an object store.
-    :param overwrite: whether an existing file may be replaced.
-    :param log: for what is worth knowing.
-    :raises KoreAIConfigurationError: nothing serves such a URL.
-    """
-    local = local_path(path)
+def destination_for(
+    path: str, *, name: str = "path", storage_conn_id: str | None, overwrite: bool, log: Log
+) -> Destination:
+    """Return the destination that ``path``, the value of the argument ``name``, means."""
+    local = local_path(path, name)
     if local is not None:
-        return LocalDestination(local, overwrite=overwrite, log=log)
-    return ObjectDestination(path, storage_conn_id=storage_conn_id, overwrite=overwrite)
+        return LocalDestination(local, name=name, overwrite=overwrite, log=log)
+    return ObjectDestination(path, name=name, storage_conn_id=storage_conn_id, overwrite=overwrite, log=log)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import secrets
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError
-from airflow_provider_koreai.storage.staging import digest, taken
+from airflow_provider_koreai.storage.staging import is_part, new_part, taken
 
 if TYPE_CHECKING:
     from airflow_provider_koreai.version_compat import Log
@@ -19,51 +19,56 @@ WRITE_BACK_SIZE = 16 << 20
 
 
 class LocalDestination:
-    """
-    A file on a local (or mounted) file system.
+    """A file on a local (or mounted) file system, at a path without symbolic links, see :class:`Destination`."""
 
-    :param path: where, without symbolic links.
-    :param overwrite: whether an existing file may be replaced.
-    :param log: for what is worth knowing.
-    """
-
-    def __init__(self, path: str, *, overwrite: bool, log: Log) -> None:
+    def __init__(self, path: str, *, name: str, overwrite: bool, log: Log) -> None:
         self.path = path
         self.folder = os.path.dirname(path)
         self.overwrite = overwrite
+        self._name = name
         self._log = log
-        # A hash of the name, because a prefix added to a long name may exceed what the file system allows.
-        self._prefix = f".koreai-{digest(os.path.basename(path))}-"
 
     def refuse_if_taken(self) -> None:
-        """Refuse early, see :meth:`Destination.refuse_if_taken`."""
+        """See :meth:`Destination.refuse_if_taken`."""
         try:
             mode = os.stat(self.path).st_mode
         except OSError:
             return
-        if not stat.S_ISREG(mode):
-            kind = (
-                "a folder; end the path in / to name the file after the export"
-                if stat.S_ISDIR(mode)
-                else "no file"
+        if stat.S_ISDIR(mode):
+            raise KoreAIConfigurationError(
+                f"{self._name}={self.path!r} is a folder."
+                + (" End it in / to name the file after the export." if self._name == "path" else "")
             )
-            raise KoreAIConfigurationError(f"path={self.path!r} is {kind}.")
+        if not stat.S_ISREG(mode):
+            raise KoreAIConfigurationError(f"{self._name}={self.path!r} is not a regular file.")
         if not self.overwrite:
             raise taken(self.path)
 
+    def holds(self, sha256: str) -> bool:
+        """See :meth:`Destination.holds`."""
+        hasher = hashlib.sha256()
+        try:
+            with open(self.path, "rb") as file:
+                while data := file.read(1 << 20):
+                    hasher.update(data)
+        except OSError:
+            return False
+        return hasher.hexdigest() == sha256
+
     def stage(self) -> LocalStaging:
-        """Begin the file, see :meth:`Destination.stage`."""
+        """See :meth:`Destination.stage`."""
         try:
             os.makedirs(self.folder, exist_ok=True)
             self._remove_leftovers()
             return self._create()
         except OSError as error:
-            problem = _text_of(error)
-        raise KoreAIDownloadError(f"No file can be written in {self.folder!r}: {problem}.")
+            raise KoreAIDownloadError(
+                f"No file can be written in {self.folder!r}: {_text_of(error)}."
+            ) from error
 
     def _create(self) -> LocalStaging:
         while True:
-            part = os.path.join(self.folder, f"{self._prefix}{secrets.token_hex(8)}.part")
+            part = os.path.join(self.folder, new_part())
             # Mode 0666 less the umask, as any program's new file.
             descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
             try:
@@ -79,11 +84,8 @@ class LocalDestination:
             os.close(descriptor)
 
     def _remove_leftovers(self) -> None:
-        """Remove parts of earlier attempts whose owner is gone: nobody holds their lock."""
-        for name in os.listdir(self.folder):
-            if not (name.startswith(self._prefix) and name.endswith(".part")):
-                continue
-            part = os.path.join(self.folder, name)
+        """Remove the parts whose owner is gone: nobody holds their lock."""
+        for part in (os.path.join(self.folder, name) for name in os.listdir(self.folder) if is_part(name)):
             try:
                 descriptor = os.open(part, os.O_RDWR | os.O_CLOEXEC)
             except OSError:
@@ -91,7 +93,7 @@ class LocalDestination:
             try:
                 if _lock(descriptor, wait=False):
                     os.unlink(part)
-                    self._log.info("Removed %s, left by an attempt that was killed.", part)
+                    self._log.info("Removed %s, which a killed task left behind.", part)
             except OSError:
                 pass
             finally:
@@ -108,7 +110,7 @@ class LocalStaging:
         self._size = self._flushed = 0
 
     def write(self, data: bytes) -> None:
-        """Add bytes, see :meth:`Staging.write`."""
+        """See :meth:`Staging.write`."""
         try:
             written = os.write(self._descriptor, data)
             if written < len(data):
@@ -118,13 +120,11 @@ class LocalStaging:
             self._size += len(data)
             if self._size - self._flushed >= WRITE_BACK_SIZE:
                 self._write_back()
-            return
         except OSError as error:
-            problem = _text_of(error)
-        raise self._failed(problem)
+            raise self._failed(error) from error
 
     def _write_back(self) -> None:
-        """Let the disk begin with what was written, so that there is little left to sync at the end."""
+        """Make the disk start on what was written, so that little is left to sync at the end."""
         advise = getattr(os, "posix_fadvise", None)
         if advise is not None:
             with suppress(OSError):
@@ -133,40 +133,31 @@ class LocalStaging:
         self._flushed = self._size
 
     def restart(self) -> None:
-        """Begin again, see :meth:`Staging.restart`."""
+        """See :meth:`Staging.restart`."""
         try:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             self._size = self._flushed = 0
-            return
         except OSError as error:
-            problem = _text_of(error)
-        raise self._failed(problem)
+            raise self._failed(error) from error
 
     def publish(self) -> None:
-        """Let the file appear, see :meth:`Staging.publish`."""
+        """See :meth:`Staging.publish`."""
         path = self._destination.path
         self._destination.refuse_if_taken()
-        problem = ""
-        is_taken = False
         try:
             os.fsync(self._descriptor)
             if self._destination.overwrite:
                 os.replace(self._part, path)
-            else:
-                is_taken = not self._rename_if_free(path)
-            if not is_taken:
-                _sync_folder(self._destination.folder)
+            elif not self._rename_if_free(path):
+                raise taken(path)
+            _sync_folder(self._destination.folder)
         except OSError as error:
-            problem = _text_of(error)
-        if problem:
-            raise self._failed(problem)
-        if is_taken:
-            raise taken(path)
+            raise self._failed(error) from error
         self._close()
 
     def discard(self) -> None:
-        """Drop everything, see :meth:`Staging.discard`."""
+        """See :meth:`Staging.discard`."""
         if self._descriptor >= 0:
             with suppress(OSError):
                 os.unlink(self._part)
@@ -190,18 +181,14 @@ class LocalStaging:
         with suppress(OSError):
             os.close(descriptor)
 
-    def _failed(self, problem: str) -> KoreAIDownloadError:
+    def _failed(self, error: OSError) -> KoreAIDownloadError:
         return KoreAIDownloadError(
-            f"Writing {self._destination.path!r} failed: {problem}. Nothing was published."
+            f"Writing {self._destination.path!r} failed: {_text_of(error)}. Nothing was published."
         )
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
-    """
-    Lock a file for as long as its descriptor is open.
-
-    :return: whether it is locked now; False too where the file system has no locks.
-    """
+    """Lock a file for as long as its descriptor is open; False if it is not locked, or cannot be."""
     import fcntl
 
     try:
@@ -212,7 +199,7 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make the rename itself last through a power failure, where the file system knows how."""
+    """Make the rename itself survive a power failure, where the file system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:

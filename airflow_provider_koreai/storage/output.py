@@ -17,14 +17,9 @@ if TYPE_CHECKING:
 
 class Output:
     """
-    Use it with ``with``: published at its end, or dropped where an error ends it.
+    A context manager: the file is published at its end, or dropped if an error ends it.
 
-    :param name: the argument that ``path`` comes from, for messages.
-    :param path: a local path, or a URL that ObjectStoragePath understands.
-    :param storage_conn_id: the connection for an object store.
-    :param overwrite: whether an existing file may be replaced.
-    :param log: for what is worth knowing.
-    :raises KoreAIConfigurationError: the path names no file.
+    ``name`` is the argument that ``path`` comes from; a path that cannot be used is refused by that name.
     """
 
     def __init__(
@@ -34,7 +29,7 @@ class Output:
         self.size = 0
         self._hasher = hashlib.sha256()
         self._destination = destination_for(
-            self.argument.text, storage_conn_id=storage_conn_id, overwrite=overwrite, log=log
+            self.argument.text, name=name, storage_conn_id=storage_conn_id, overwrite=overwrite, log=log
         )
         self._staging: Staging | None = None
 
@@ -61,12 +56,7 @@ class Output:
         return self._hasher.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """
-        Add bytes. What comes after the end is dropped: a library may still want to close its file.
-
-        :param data: the bytes.
-        :raises KoreAIDownloadError: they could not be written.
-        """
+        """Add bytes. After the end they are dropped, because a library may still want to close its file."""
         if self._staging is not None and data:
             self._staging.write(data)
             self._hasher.update(data)

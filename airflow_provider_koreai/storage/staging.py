@@ -1,73 +1,60 @@
 """
-Where the file goes: on a local disk or in an object store, and under its name only when it is whole.
+A file in the making, which appears under its own name only when it is whole.
 
-Local: written beside its final name under a hidden, locked, unique one, synced, renamed. Object stores: an
-upload becomes an object when it is completed, so it is completed at the very end, or aborted.
+On a local disk it is written beside that name under a hidden, locked, unique one, synced and renamed. In an object store
+an upload becomes an object when it is committed, so that is done at the very end, or never.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
+import secrets
 from typing import Protocol
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 
 
 class Staging(Protocol):
-    """A file in the making."""
+    """A file in the making; what fails raises KoreAIDownloadError."""
 
     def write(self, data: bytes) -> None:
-        """
-        Add bytes.
-
-        :param data: the bytes.
-        :raises KoreAIDownloadError: they could not be written.
-        """
+        """Add bytes."""
 
     def restart(self) -> None:
-        """
-        Drop what was written, and begin again.
-
-        :raises KoreAIDownloadError: that failed.
-        """
+        """Drop what was written and start again."""
 
     def publish(self) -> None:
-        """
-        Let the file appear under its name.
-
-        :raises KoreAIDownloadError: that failed; the earlier file, if any, is still there.
-        :raises KoreAIConfigurationError: there is a file by now, and it is not to be overwritten.
-        """
+        """Make the file appear under its name; if that fails, an earlier file is still there."""
 
     def discard(self) -> None:
-        """Drop everything, unless it was published. Never raises."""
+        """Drop everything unless it was published. Never raises."""
 
 
 class Destination(Protocol):
     """A place for one file."""
 
     def refuse_if_taken(self) -> None:
-        """
-        Refuse early what :meth:`Staging.publish` would refuse.
+        """Raise KoreAIConfigurationError if there is a file that must not be replaced, or something that is not a file."""
 
-        :raises KoreAIConfigurationError: there is a file and it is not to be overwritten, or what is there is no file.
-        """
+    def holds(self, sha256: str) -> bool:
+        """Return whether the file that is there has this content."""
 
     def stage(self) -> Staging:
-        """
-        Begin the file.
-
-        :raises KoreAIDownloadError: nothing can be written there.
-        """
+        """Start the file, and remove what killed tasks have left in its folder."""
 
 
-def digest(name: str) -> str:
-    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+def new_part() -> str:
+    """Return a name for a file in the making."""
+    return f".koreai-{secrets.token_hex(16)}.part"
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file of this name is, or was, in the making."""
+    return name.startswith(".koreai-") and name.endswith(".part")
 
 
 def taken(path: str) -> KoreAIConfigurationError:
+    """Return the error for a file that must not be replaced."""
     return KoreAIConfigurationError(
-        f"There is a file at {path!r} already, and overwrite=False. Set overwrite=True, or put something of the "
-        "run into the path, such as {{ ds }}."
+        f"{path!r} already exists, and overwrite=False. Set overwrite=True, or make the path differ from run to run, "
+        "for example with {{ run_id }}."
     )

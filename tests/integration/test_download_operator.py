@@ -18,7 +18,7 @@ from airflow_provider_koreai.exceptions import (
 )
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.koreai import KoreAIDownloadUtterancesOperator
-from tests.support.running import run_task
+from tests.support.running import new_context, run_task
 
 BOT = "st-demo-travel"
 
@@ -195,3 +195,17 @@ def test_an_export_that_is_still_running_is_a_retryable_error(file, emulator):
     with pytest.raises(KoreAIDownloadError) as caught:
         KoreAIHook().download_export(BOT, str(file), link_wait=0.2, **identity_of(started))
     assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_a_retry_accepts_the_file_that_its_first_try_has_published(file):
+    identity = identity_of(KoreAIHook().start_export(BOT))
+    context = new_context()
+    context["ti"].try_number = 1
+    task = KoreAIDownloadUtterancesOperator(
+        task_id="fetch", bot_id=BOT, path=str(file), overwrite=False, **identity
+    )
+    first = run_task(task, context)
+    with pytest.raises(KoreAIConfigurationError, match="overwrite=False"):
+        run_task(task, context)
+    context["ti"].try_number = 2
+    assert run_task(task, context) == first

@@ -15,7 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_koreai.download import export_file as download
+from airflow_provider_koreai.download import attempts as download
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
@@ -160,7 +160,7 @@ def results(request, tmp_path_factory):
         patched.setattr(polling, "SHORTEST", 0.01)
         patched.setattr(polling, "LONGEST_AFTER_FAILURE", 0.05)
         patched.setattr(download, "FIRST_PAUSE", 0.001)
-        patched.setattr(download, "LONGEST_RETRY_AFTER", 1.0)
+        patched.setattr(download, "LONGEST_ASKED_PAUSE", 1.0)
         patched.setattr(download, "MAX_VAIN_ATTEMPTS", TRIES)
         if not AIRFLOW_V_3_0_PLUS:
             patched.setattr("airflow.sensors.base._orig_start_date", RescheduledTaskInstance.orig_start_date)

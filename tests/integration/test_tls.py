@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from airflow_provider_koreai.download import export_file as download_module
+from airflow_provider_koreai.download import attempts as download_module
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,

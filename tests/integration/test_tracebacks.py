@@ -145,7 +145,7 @@ def test_a_download(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("airflow_provider_koreai.download.export_file._sleep", lambda seconds: None)
+    monkeypatch.setattr("airflow_provider_koreai.download.attempts.FIRST_PAUSE", 0.0)
     hook = connect()
     hook.start_export(BOT)
     emulator.control.add_fault(BOT, "download", times=-1, **fault)

@@ -38,7 +38,7 @@ def test_a_path_tells_its_file_type_and_compression(
 
 @pytest.mark.parametrize("path", ["", "  ", None, 3, b"/data", "a\0b"])
 def test_what_is_no_path_is_refused(path: object) -> None:
-    with pytest.raises(KoreAIConfigurationError, match="is no path"):
+    with pytest.raises(KoreAIConfigurationError, match="is not a path"):
         PathArgument.parse(path)
 
 

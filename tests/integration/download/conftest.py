@@ -19,7 +19,8 @@ import requests
 from airflow_provider_koreai.api.calls import ApiAnswer, ApiRequest
 from airflow_provider_koreai.api.settings import ConnectionSettings, settings_from_connection
 from airflow_provider_koreai.api.tokens import TokenSigner
-from airflow_provider_koreai.download import export_file as download
+from airflow_provider_koreai.download import attempts, fresh_link
+from airflow_provider_koreai.download.export_file import DownloadResult, download_export
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.jobs import export as export_job
 from airflow_provider_koreai.jobs import polling
@@ -99,8 +100,8 @@ class Bot:
         on_superseded: str = "fail",
         settings: dict[str, Any] | None = None,
         **arguments: Any,
-    ) -> download.DownloadResult:
-        return download.download_export(
+    ) -> DownloadResult:
+        return download_export(
             get_export=self.get_export,
             watch=ExportWatch(self.id, ours or ExportIdentity(), on_superseded=on_superseded, log=log),
             settings=replace(self.settings, **(settings or {})),
@@ -122,9 +123,9 @@ class Bot:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(download, "LONGEST_PAUSE", 0.01)
-    monkeypatch.setattr(download, "EMPTY_LINK_PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(attempts, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(fresh_link, "EMPTY_LINK_PAUSE", 0.01)
     monkeypatch.setattr(polling, "SHORTEST", 0.01)
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError
 from airflow_provider_koreai.storage import local as destination
+from airflow_provider_koreai.storage import staging
 from airflow_provider_koreai.utterances import read_utterances
 
 from .conftest import csv_bytes
@@ -137,7 +138,7 @@ def test_a_path_that_is_a_folder_is_refused(bot: Bot) -> None:
 
 def test_a_device_is_not_replaced_by_a_file(bot: Bot) -> None:
     os.mkfifo(bot.file)
-    with pytest.raises(KoreAIConfigurationError, match="no file"):
+    with pytest.raises(KoreAIConfigurationError, match="not a regular file"):
         bot.download()
 
 
@@ -155,8 +156,7 @@ def test_a_long_name_needs_no_longer_temporary_name(bot: Bot) -> None:
 
 def part_of(bot: Bot) -> Path:
     """A part as a killed attempt leaves it."""
-    digest = hashlib.sha256(b"utterances.csv").hexdigest()[:16]
-    part = bot.folder / f".koreai-{digest}-0123456789abcdef.part"
+    part = bot.folder / staging.new_part()
     part.write_text("part")
     return part
 
@@ -175,10 +175,34 @@ def test_the_part_of_a_running_attempt_is_left_alone(bot: Bot) -> None:
         assert part.exists()
 
 
-def test_the_parts_of_other_files_are_left_alone(bot: Bot) -> None:
+def test_the_parts_of_killed_downloads_of_other_exports_are_removed(bot: Bot) -> None:
     part = part_of(bot)
-    bot.download(bot.folder / "other.csv")
-    assert part.exists()
+    bot.download(f"{bot.folder}/")
+    assert not part.exists()
+
+
+def test_files_that_only_look_like_parts_are_left_alone(bot: Bot) -> None:
+    files = [bot.folder / ".koreai-notes", bot.folder / "1.part"]
+    for file in files:
+        file.write_text("mine")
+    bot.download()
+    assert all(file.exists() for file in files)
+
+
+def test_a_retry_accepts_the_file_that_an_earlier_try_has_published(bot: Bot) -> None:
+    first = bot.download(overwrite=False)
+    inode = bot.file.stat().st_ino
+    assert bot.download(overwrite=False, is_retry=True) == first
+    assert bot.file.stat().st_ino == inode
+    assert bot.leftovers() == []
+
+
+def test_a_retry_refuses_a_file_with_other_content(bot: Bot) -> None:
+    bot.file.write_text("theirs")
+    with pytest.raises(KoreAIConfigurationError, match="overwrite=False"):
+        bot.download(overwrite=False, is_retry=True)
+    assert bot.file.read_text() == "theirs"
+    assert bot.leftovers() == []
 
 
 def test_a_part_that_vanishes_before_it_is_locked_is_made_again(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_koreai.download import export_file as download
+from airflow_provider_koreai.download import attempts
+from airflow_provider_koreai.download.export_file import download_export
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError
 
 from .conftest import csv_bytes, json_bytes
@@ -168,7 +169,7 @@ def test_damaged_compressed_data_is_noticed(bot: Bot, server: ScriptedServer) ->
 
 
 def test_an_encoding_that_cannot_be_undone_is_refused(bot: Bot, server: ScriptedServer) -> None:
-    for _ in range(download.MAX_VAIN_ATTEMPTS):
+    for _ in range(attempts.MAX_VAIN_ATTEMPTS):
         server.whole(b"x", Content_Encoding="br")
     assert_refused(bot, "encoded as 'br'")
 
@@ -183,7 +184,7 @@ def test_chunks_show_their_own_end(bot: Bot, server: ScriptedServer) -> None:
 
 
 def test_a_csv_whose_length_nobody_tells_is_refused(bot: Bot, server: ScriptedServer) -> None:
-    for _ in range(download.MAX_VAIN_ATTEMPTS):
+    for _ in range(attempts.MAX_VAIN_ATTEMPTS):
         server.answer("200 OK", bot.content)
     assert_refused(bot, "does not say how long")
 
@@ -252,7 +253,7 @@ def test_the_export_of_another_file_type_is_refused_for_good(bot: Bot) -> None:
 )
 def test_a_wrong_argument_is_refused_before_anything_is_asked(bot: Bot, arguments: dict[str, object]) -> None:
     with pytest.raises(AirflowFailException):
-        bot.download(**arguments) if arguments.get("path") != "" else download.download_export(
+        bot.download(**arguments) if arguments.get("path") != "" else download_export(
             get_export=bot.get_export,
             watch=None,  # type: ignore[arg-type]
             settings=bot.settings,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_koreai.download import export_file as download
+from airflow_provider_koreai.download import attempts, staged_file
 from airflow_provider_koreai.exceptions import (
     KoreAIDownloadError,
     KoreAIExportFailedError,
@@ -64,7 +65,7 @@ def test_many_drops_are_no_reason_to_give_up_while_there_is_progress(bot: Bot) -
     bot.fault("drop", at=10_000, times=15)
     assert bot.download().rows == 3000
     assert bot.file.read_bytes() == bot.content
-    assert len(bot.requests()) > 2 * download.MAX_VAIN_ATTEMPTS
+    assert len(bot.requests()) > 2 * attempts.MAX_VAIN_ATTEMPTS
 
 
 def test_drops_without_progress_are(bot: Bot) -> None:
@@ -158,7 +159,7 @@ def test_trouble_of_the_server_is_tried_again(bot: Bot, status: int) -> None:
 
 def test_retry_after_is_honoured(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(download, "_sleep", pauses.append)
+    monkeypatch.setattr(attempts, "time", SimpleNamespace(sleep=pauses.append))
     bot.fault("http", status=503, headers={"Retry-After": "7"})
     bot.download()
     assert pauses == [7.0]
@@ -295,7 +296,7 @@ def test_a_superseded_export_ends_the_wait(bot: Bot) -> None:
 def test_progress_is_told_with_its_rate(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(download, "PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(staged_file, "PROGRESS_INTERVAL", 0.0)
     with caplog.at_level(logging.INFO):
         bot.download()
     assert any("KiB of " in text and "/s." in text for text in caplog.messages)

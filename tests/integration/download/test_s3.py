@@ -7,14 +7,16 @@ import gzip
 import hashlib
 import json
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_koreai.download import storing
+from airflow_provider_koreai.download import writer
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIFileError
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.storage import object_store as destination
+from airflow_provider_koreai.storage.staging import new_part
 from airflow_provider_koreai.utterances import read_utterances
 from airflow_provider_koreai.utterances.parquet import convert_utterances
 
@@ -173,7 +175,7 @@ def test_a_stopped_task_leaves_nothing(large: Bot, bucket: Bucket, monkeypatch: 
     assert (bucket.keys(), bucket.uploads()) == ([], [])
 
 
-@pytest.mark.parametrize("where", ["waiting for the storing thread", "aborting the upload"])
+@pytest.mark.parametrize("where", ["waiting for the writing thread", "aborting the upload"])
 def test_a_task_that_is_stopped_once_more_while_it_cleans_up_publishes_no_part(
     large: Bot, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -191,7 +193,7 @@ def test_a_task_that_is_stopped_once_more_while_it_cleans_up_publishes_no_part(
         if where == "aborting the upload":
             patched.setattr(s3fs.core.S3File, "discard", stop)
         else:
-            patched.setattr(storing.Storing, "abandon", stop)
+            patched.setattr(writer.Writer, "abandon", stop)
         with pytest.raises(StoppedError):
             large.download(bucket.path, storage_conn_id="moto")
     gc.collect()  # which closes what is left
@@ -246,7 +248,7 @@ def test_a_bucket_that_is_not_there_is_told(bot: Bot, bucket: Bucket) -> None:
 
 
 def test_a_bucket_without_an_object_name_is_refused(bot: Bot, bucket: Bucket) -> None:
-    with pytest.raises(KoreAIConfigurationError, match="names no object"):
+    with pytest.raises(KoreAIConfigurationError, match="names a bucket, but no object"):
         bot.download(f"s3://{bucket.name}", storage_conn_id="moto")
 
 
@@ -289,6 +291,28 @@ def test_where_uploads_are_not_atomic_a_temporary_object_is_renamed(
     bot.download(bucket.path, storage_conn_id="moto")
     assert bucket.get() == bot.content
     assert bucket.keys() == ["koreai/utterances.csv"]
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_where_uploads_are_not_atomic_only_parts_that_nobody_writes_to_are_removed(
+    bot: Bot, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    monkeypatch.setattr(destination, "_ATOMIC", frozenset())
+    if is_old:
+        monkeypatch.setattr(destination, "ABANDONED_AFTER", timedelta(0))
+    part = f"koreai/{new_part()}"
+    bucket.client.put_object(Bucket=bucket.name, Key=part, Body=b"part")
+    bot.download(bucket.path, storage_conn_id="moto")
+    assert bucket.keys().count(part) == (0 if is_old else 1)
+
+
+def test_a_retry_accepts_the_object_that_an_earlier_try_has_published(bot: Bot, bucket: Bucket) -> None:
+    first = bot.download(bucket.path, storage_conn_id="moto", overwrite=False)
+    assert bot.download(bucket.path, storage_conn_id="moto", overwrite=False, is_retry=True) == first
+    bucket.put(b"theirs")
+    with pytest.raises(KoreAIConfigurationError, match="overwrite=False"):
+        bot.download(bucket.path, storage_conn_id="moto", overwrite=False, is_retry=True)
+    assert (bucket.get(), bucket.uploads()) == (b"theirs", [])
 
 
 def test_where_uploads_are_not_atomic_a_refused_file_leaves_no_temporary_object(

@@ -16,17 +16,12 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.storage.compression import Compressor
     from airflow_provider_koreai.storage.staging import Staging
 
-# Pieces that may wait, each about a mebibyte at most: what a stall of either side is bridged with.
+# Pieces that may wait, each about a mebibyte at most: they bridge a stall of either side.
 _DEPTH = 3
 
 
-class Storing:
-    """
-    Takes pieces in order and stores them. What goes wrong comes out with a later piece, or at the end.
-
-    :param staging: where they go.
-    :param compressor: compresses them on the way; None stores them as they are.
-    """
+class Writer:
+    """Takes pieces in order and stores them. An error comes out with a later piece, or at the end."""
 
     def __init__(self, staging: Staging, compressor: Compressor | None) -> None:
         self.size = 0
@@ -45,38 +40,29 @@ class Storing:
         return self._hasher.hexdigest()
 
     def put(self, data: bytes) -> None:
-        """
-        Hand over a piece.
-
-        :param data: the piece.
-        :raises KoreAIDownloadError: an earlier piece could not be stored.
-        """
+        """Hand over a piece."""
         self._raise()
         self._queue.put(data)
 
     def finish(self) -> None:
-        """
-        Wait until all is stored.
-
-        :raises KoreAIDownloadError: it could not be stored.
-        """
+        """Wait until everything is stored."""
         self._end()
         self._raise()
         if self._compressor is not None:
             self._store(self._compressor.flush())
 
-    def abandon(self) -> None:
-        """End the thread, whatever is still to be stored; also when this is interrupted while it waits for that."""
+    def abandon(self, timeout: float | None = None) -> None:
+        """Drop what is still to be stored and end the thread, also if this is interrupted; wait ``timeout`` seconds at most."""
         self._is_abandoned = True
         with suppress(queue.Empty):
             while True:
                 self._queue.get_nowait()
-        self._end()
+        self._end(timeout)
 
-    def _end(self) -> None:
+    def _end(self, timeout: float | None = None) -> None:
         if self._thread.is_alive():
             self._queue.put(None)
-            self._thread.join()
+            self._thread.join(timeout)
 
     def _raise(self) -> None:
         if self._error is not None:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from airflow_provider_koreai.download.storing import Storing
+from airflow_provider_koreai.download.writer import Writer
 from airflow_provider_koreai.exceptions import KoreAIDownloadError
 from airflow_provider_koreai.storage.compression import compressor_factory
 
@@ -33,60 +33,60 @@ class Memory:
 
 def test_pieces_are_stored_in_order_and_hashed() -> None:
     memory = Memory()
-    storing = Storing(memory, None)
+    writer = Writer(memory, None)
     for number in range(100):
-        storing.put(b"%d," % number)
-    storing.finish()
+        writer.put(b"%d," % number)
+    writer.finish()
     data = b"".join(b"%d," % number for number in range(100))
     assert b"".join(memory.pieces) == data
-    assert (storing.size, storing.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (writer.size, writer.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
 def test_what_is_hashed_and_measured_is_what_is_stored() -> None:
     memory = Memory()
-    storing = Storing(memory, compressor_factory("gzip")())
-    storing.put(b"a" * 100_000)
-    storing.finish()
+    writer = Writer(memory, compressor_factory("gzip")())
+    writer.put(b"a" * 100_000)
+    writer.finish()
     stored = b"".join(memory.pieces)
     assert gzip.decompress(stored) == b"a" * 100_000
-    assert (storing.size, storing.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
+    assert (writer.size, writer.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
 
 
 def test_the_thread_ends_even_if_abandoning_is_interrupted() -> None:
     gate = threading.Event()
-    storing = Storing(Memory(wait=gate), None)
+    writer = Writer(Memory(wait=gate), None)
     thread = next(each for each in threading.enumerate() if each.name == "koreai-download")
     for _ in range(4):  # one is being written, and the queue is full
-        storing.put(b"x")
+        writer.put(b"x")
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(thread, "join", interrupted)
-        put = storing._queue.put
+        put = writer._queue.put
         # Where it is full, it would wait, and that would be interrupted.
-        patched.setattr(storing._queue, "put", lambda piece: put(piece, block=False))
+        patched.setattr(writer._queue, "put", lambda piece: put(piece, block=False))
         with pytest.raises(KeyboardInterrupt):
-            storing.abandon()
+            writer.abandon()
     gate.set()
     thread.join(10)
     assert not thread.is_alive()
 
 
 def test_an_error_comes_out_at_the_end() -> None:
-    storing = Storing(Memory(fail_at=0), None)
-    storing.put(b"x")
+    writer = Writer(Memory(fail_at=0), None)
+    writer.put(b"x")
     with pytest.raises(KoreAIDownloadError, match="disk full"):
-        storing.finish()
+        writer.finish()
 
 
 def test_after_an_error_nothing_waits_in_vain() -> None:
-    storing = Storing(Memory(fail_at=1), None)
+    writer = Writer(Memory(fail_at=1), None)
     taken = 0
     with pytest.raises(KoreAIDownloadError, match="disk full"):  # noqa: PT012 - at which piece, is not certain
         for _ in range(10_000):
-            storing.put(b"x")
+            writer.put(b"x")
             taken += 1
     assert taken > 0
 
@@ -94,17 +94,17 @@ def test_after_an_error_nothing_waits_in_vain() -> None:
 def test_abandoning_stores_nothing_more_and_ends_the_thread() -> None:
     go = threading.Event()
     memory = Memory(wait=go)
-    storing = Storing(memory, None)
+    writer = Writer(memory, None)
     for _ in range(3):
-        storing.put(b"x")
+        writer.put(b"x")
     threading.Timer(0.01, go.set).start()
-    storing.abandon()
+    writer.abandon()
     assert len(memory.pieces) <= 1
-    assert not storing._thread.is_alive()
+    assert not writer._thread.is_alive()
 
 
 def test_abandoning_twice_or_after_the_end_is_nothing() -> None:
-    storing = Storing(Memory(), None)
-    storing.finish()
-    storing.abandon()
-    storing.abandon()
+    writer = Writer(Memory(), None)
+    writer.finish()
+    writer.abandon()
+    writer.abandon()
