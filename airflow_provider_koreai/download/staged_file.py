@@ -148,11 +148,14 @@ class StagedFile:
     def _checked(self, step: Callable[[], None]) -> None:
         try:
             step()
+            return
         except ContentError as error:
-            raise KoreAIDownloadError(
-                f"What was downloaded is not the {self._file_type.upper()} file of an export: {error}. "
-                "Nothing was published."
-            ) from error
+            problem = str(error)
+        # Without its cause: the variables of that traceback hold the content, which may be a page with a link.
+        raise KoreAIDownloadError(
+            f"What was downloaded is not the {self._file_type.upper()} file of an export: {problem}. "
+            "Nothing was published."
+        )
 
     def _refuse_if_too_long(self, size: int) -> None:
         if self._max_bytes is not None and size > self._max_bytes:
