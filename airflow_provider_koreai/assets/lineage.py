@@ -1,4 +1,4 @@
-"""OpenLineage: what a download has read and written, by the names that OpenLineage gives to places."""
+"""OpenLineage: what a download has read and written, under OpenLineage's names."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ _JSON_COLUMNS = ("taskName", "sentence", "type", "entities", "language")
 
 def dataset_name(path: str) -> tuple[str, str]:
     """
-    Name a file, see https://openlineage.io/docs/spec/naming.
+    Return a file's namespace and name, see https://openlineage.io/docs/spec/naming.
 
-    :param path: a local path or a URL. A connection ID in the URL is no part of the name.
-    :return: the namespace and the name in it.
+    A connection ID in a URL is not part of its name.
     """
     local = local_path(path)
     if local is not None:
@@ -36,25 +35,13 @@ def dataset_name(path: str) -> tuple[str, str]:
 
 
 def bot_name(base_url: str, bot_id: str) -> tuple[str, str]:
-    """
-    Name a bot as its asset is named.
-
-    :param base_url: scheme, host and port of the API.
-    :param bot_id: the bot.
-    :return: the namespace and the name in it.
-    """
+    """Return a bot's namespace and name, which are those of its asset."""
     uri = urlsplit(asset_uri(bot_id, base_url))
     return f"{uri.scheme}://{uri.netloc}", uri.path.lstrip("/")
 
 
 def lineage_of_download(base_url: str, bot_id: str, result: DownloadResult) -> OperatorLineage[Any, Any]:
-    """
-    Describe a download. Needs the openlineage provider.
-
-    :param base_url: scheme, host and port of the API.
-    :param bot_id: the bot.
-    :param result: what was downloaded.
-    """
+    """Return a download's input and output. Needs the openlineage provider."""
     from airflow.providers.common.compat.openlineage.facet import (
         Dataset,
         OutputDataset,

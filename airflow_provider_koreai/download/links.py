@@ -2,7 +2,7 @@
 Where a download link may point, without I/O.
 
 A link comes from the service, and each redirect from whoever answered; whoever has a link has the data. So
-every hop is checked before anything is sent there, and no text that is made here repeats a link.
+every hop is checked before anything is sent there, and no error text repeats a link.
 """
 
 from __future__ import annotations
@@ -25,11 +25,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class LinkPolicy:
-    """
-    Decides whether a link may be followed.
-
-    :param settings: the connection: its API's scheme and host, and its ``download_hosts``.
-    """
+    """Decides whether a link may be followed, by the connection's scheme, host and ``download_hosts``."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._conn_id = settings.conn_id
@@ -39,14 +35,7 @@ class LinkPolicy:
         self._further = settings.download_hosts
 
     def check(self, link: str, *, redirected: bool = False) -> None:
-        """
-        Check one hop.
-
-        :param link: the link, or what a redirect led to.
-        :param redirected: whether a redirect led to it, for the message.
-        :raises KoreAIDownloadError: it is no link that could be followed; a retry asks for another.
-        :raises KoreAIConfigurationError: its scheme or its host is not allowed; the text names them alone.
-        """
+        """Raise an error unless this hop may be followed; only one that a retry cannot change is final."""
         what = "A redirect of the download link" if redirected else "The download link"
         scheme, host, port = split_link(link, what)
         if scheme == "http" and self._https_only:
@@ -57,7 +46,7 @@ class LinkPolicy:
         if not self._allows(host, port):
             raise KoreAIConfigurationError(
                 f"{what} leads to host {host!r}, which is not the host of connection {self._conn_id!r} "
-                f"({self._api_host}){' nor within ' + VENDOR_DOMAIN if self._at_vendor else ''}. It was not followed. "
+                f"({self._api_host}){' nor in ' + VENDOR_DOMAIN if self._at_vendor else ''}. It was not followed. "
                 f"If files of this Kore.ai are kept there, add {host!r} to download_hosts in the connection's extra."
             )
 
@@ -68,14 +57,7 @@ class LinkPolicy:
 
 
 def split_link(link: str, what: str = "The download link") -> tuple[str, str, int]:
-    """
-    Take a link apart, refusing what is not plainly an http(s) URL.
-
-    :param link: the link.
-    :param what: how to call it in a message, which never repeats it.
-    :return: its scheme, host and port.
-    :raises KoreAIDownloadError: it is no such URL, or it carries a user name.
-    """
+    """Return a link's scheme, host and port; refuse what is not plainly an http(s) URL, or carries a user name."""
     parts = None
     if len(link) <= _MAX_LENGTH and _PLAIN.fullmatch(link):
         try:
@@ -89,13 +71,7 @@ def split_link(link: str, what: str = "The download link") -> tuple[str, str, in
 
 
 def redirect_target(link: str, location: str) -> str:
-    """
-    Resolve a redirect.
-
-    :param link: the link that was asked.
-    :param location: its answer's ``Location``.
-    :return: where it leads; unchecked.
-    """
+    """Return where the ``Location`` of a link's answer leads; it is not checked yet."""
     try:
         return urljoin(link, location)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How a file may be stored smaller, and how it is read again. The libraries are imported when used."""
+"""Compressed files, written and read. The libraries are imported when used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SUFFIXES = {"gzip": ".gz", "zstd": ".zst"}
-# gzip's level 6 costs three times the time of 4 for files that are hardly smaller; zstd's default is 3.
+# gzip's level 6 takes three times as long as 4 for files that are hardly smaller; zstd's default is 3.
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 3
 MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
@@ -25,24 +25,14 @@ class Compressor(Protocol):
     """What zlib's and zstandard's compressors have in common."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """
-        Take bytes in.
-
-        :param data: the bytes.
-        :return: what is compressed by now.
-        """
+        """Take bytes in, and return what is compressed by now."""
 
     def flush(self) -> bytes:
-        """Give the rest."""
+        """Return the rest."""
 
 
 def compression_argument(value: object) -> str | None:
-    """
-    Check a task's ``compression``.
-
-    :param value: ``gzip`` or ``zstd`` in any case; None and ``""`` mean none.
-    :raises KoreAIConfigurationError: it is something else, or zstd's library is not installed.
-    """
+    """Read a task's ``compression``: ``gzip`` or ``zstd``, for which its library must be installed, or none."""
     if value is None or value == "":
         return None
     name = choice("compression", value, tuple(SUFFIXES))
@@ -51,12 +41,7 @@ def compression_argument(value: object) -> str | None:
 
 
 def compressor_factory(name: str) -> Callable[[], Compressor]:
-    """
-    Give what makes compressors.
-
-    :param name: ``gzip`` or ``zstd``.
-    :raises KoreAIConfigurationError: zstd's library is not installed.
-    """
+    """Return what makes new compressors of this kind."""
     if name == "gzip":
         return lambda: zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)
     zstandard = zstandard_library()
@@ -67,12 +52,9 @@ def compressor_factory(name: str) -> Callable[[], Compressor]:
 
 class Unpacked(io.RawIOBase):
     """
-    What a compressed file holds. The libraries' own readers differ in what they raise, and zstd's takes a file that
-    was cut off for a whole one.
+    The content of a compressed file; a damaged one raises KoreAIFileError.
 
-    :param stored: the compressed file.
-    :param name: ``gzip`` or ``zstd``.
-    :raises KoreAIConfigurationError: zstd's library is not installed.
+    The libraries' own readers differ in what they raise, and zstd's takes a file that was cut off for a whole one.
     """
 
     def __init__(self, stored: io.BufferedReader, name: str) -> None:
@@ -87,17 +69,11 @@ class Unpacked(io.RawIOBase):
         self._ready = memoryview(b"")
 
     def readable(self) -> bool:
-        """Say that it can be read from."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """
-        Read.
-
-        :param buffer: where to.
-        :return: how many bytes; 0 at the end.
-        :raises KoreAIFileError: the file is damaged, or ends too early.
-        """
+        """Read into a buffer, and return how many bytes; 0 at the end."""
         while not self._ready:
             packed = self._stored.read1(_PACKED)
             if not packed:
@@ -115,7 +91,7 @@ class Unpacked(io.RawIOBase):
         try:
             while packed:
                 if self._unpacker.eof:
-                    # Files of one kind may stand one behind the other; some programs fill up with zeros.
+                    # Compressed files may follow one another; some programs pad with zeros.
                     packed = packed.lstrip(b"\0")
                     if not packed:
                         break
@@ -124,22 +100,15 @@ class Unpacked(io.RawIOBase):
                 packed = self._unpacker.unused_data if self._unpacker.eof else b""
             return b"".join(pieces)
         except self._error as error:
-            problem = str(error)
-        raise KoreAIFileError(f"The compressed file is damaged: {problem}.")
+            raise KoreAIFileError(f"The compressed file is damaged: {error}.") from error
 
 
 def zstandard_library() -> Any:
-    """
-    Import zstd's library.
-
-    :raises KoreAIConfigurationError: it is not installed.
-    """
+    """Import zstd's library."""
     try:
         import zstandard
-    except ImportError:
-        pass
-    else:
-        return zstandard
-    raise KoreAIConfigurationError(
-        "zstd needs a library that is not installed: pip install 'airflow-provider-koreai[zstd]'"
-    )
+    except ImportError as error:
+        raise KoreAIConfigurationError(
+            "zstd needs a library that is not installed: pip install 'airflow-provider-koreai[zstd]'"
+        ) from error
+    return zstandard
