@@ -1,5 +1,5 @@
 """
-Every night: export the utterances of many bots, each with its own export, wait and file, and report what was fetched.
+Every night: export the utterances of many bots, each with its own export, wait and file, and do something with each file.
 
 It needs a connection ``koreai_default`` of type Kore.ai. To export all bots of an account, that has to be the
 connection of an Admin app (Admin Console); otherwise name the bots in the trigger form, or change the default below.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
 
 from airflow_provider_koreai.task_groups import koreai_export_utterances
 
@@ -44,26 +44,31 @@ with DAG(
 
     @task
     def bots(params: dict) -> list[str]:
-        """Say which bots are exported."""
+        """Return the bots to export."""
         # Imported here, the hook costs nothing when the DAG file is parsed.
         from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
         return params["bot_ids"] or [bot.bot_id for bot in KoreAIHook().list_bots()]
 
-    exported = koreai_export_utterances.partial(
-        # A folder for each bot, and in it a file for each export: <bot_id>-<requested_time>.csv
-        path="{{ params.folder }}/{{ ti.task.bot_id }}/",
-        # Waiting takes no worker slot.
-        deferrable=True,
-        # At most eight starts and eight downloads at once. To share a limit with other DAGs, make a pool instead
-        # (`airflow pools set koreai 8 "Calls of Kore.ai"`) and write pool="koreai".
-        max_active_tis_per_dagrun=8,
-    ).expand(bot_id=bots())
+    @task_group
+    def one_bot(bot_id: str) -> None:
+        """Everything that is done for one bot."""
+        exported = koreai_export_utterances(
+            bot_id=bot_id,
+            # A folder for each bot, and in it a file for each export: <bot_id>-<requested_time>.csv
+            path="{{ params.folder }}/{{ ti.task.bot_id }}/",
+            # Waiting takes no worker slot.
+            deferrable=True,
+            # At most eight starts and eight downloads at once. To share a limit with other DAGs, make a pool instead
+            # (`airflow pools set koreai 8 "Calls of Kore.ai"`) and write pool="koreai".
+            max_active_tis_per_dagrun=8,
+        )
+        fetch = exported.get_child_by_label("fetch")
+        report(fetch.output["path"], fetch.output["rows"])
 
-    # A dict would be one XCom for each key, and Airflow 3.0 stores none with a slash in its key.
-    @task(multiple_outputs=False)
-    def report(stored: list[dict]) -> dict[str, int]:
-        """Say how many utterances each file has."""
-        return {file["path"]: file["rows"] for file in stored}
+    @task
+    def report(path: str, rows: int) -> str:
+        """Here goes what you do with a bot's file."""
+        return f"{rows} utterances in {path}"
 
-    report(exported.output)
+    one_bot.expand(bot_id=bots())

@@ -17,16 +17,8 @@ from datetime import datetime, timedelta, timezone
 from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
 
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
-from airflow_provider_koreai.operators.koreai import (
-    KoreAIDownloadUtterancesOperator,
-    KoreAIExportUtterancesOperator,
-)
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
-from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
-
-TABLE, CONNECTION = "{{ params.table }}", "{{ params.conn_id }}"
-# What the fetch of the same bot has stored.
-FILE = "{{ ti.xcom_pull(task_ids='one_bot.fetch', map_indexes=ti.map_index)['path'] }}"
+from airflow_provider_koreai.task_groups import koreai_export_utterances
 
 with DAG(
     dag_id="example_koreai_to_warehouse",
@@ -61,7 +53,7 @@ with DAG(
 
     @task
     def bots(params: dict) -> list[str]:
-        """Say which bots are exported."""
+        """Return the bots to export."""
         # Imported here, the hook costs nothing when the DAG file is parsed.
         from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
@@ -70,34 +62,29 @@ with DAG(
     @task_group
     def one_bot(bot_id: str) -> None:
         """From export to table, for one bot."""
-        export = KoreAIExportUtterancesOperator(task_id="export", bot_id=bot_id)
-        which = {
-            "request_id": export.output,
-            "requested_time": export.output["requested_time"],
-            "file_type": export.output["file_type"],
-        }
-        wait = KoreAIExportStatusSensor(task_id="wait", bot_id=bot_id, deferrable=True, **which)
-        fetch = KoreAIDownloadUtterancesOperator(
-            task_id="fetch", bot_id=bot_id, path="{{ params.folder }}/{{ ti.task.bot_id }}/", **which
+        exported = koreai_export_utterances(
+            bot_id=bot_id, path="{{ params.folder }}/{{ ti.task.bot_id }}/", deferrable=True
         )
+        fetch = exported.get_child_by_label("fetch")
+        # What both tasks work on, and the bot's name for each of them in the UI.
+        common = {
+            "bot_id": bot_id,
+            "table": "{{ params.table }}",
+            "conn_id": "{{ params.conn_id }}",
+            "map_index_template": "{{ ti.task.bot_id }}",
+        }
         # With what the table has of the bot before this run; the first run has nothing to compare with, and passes.
         compare = KoreAICompareUtterancesOperator(
-            task_id="compare",
-            after=FILE,
-            table=TABLE,
-            conn_id=CONNECTION,
-            bot_id=bot_id,
-            min_rows=1,
-            max_removed_fraction=0.2,
+            task_id="compare", after=fetch.output["path"], min_rows=1, max_removed_fraction=0.2, **common
         )
         load = KoreAILoadUtterancesOperator(
             task_id="load",
-            path=FILE,
-            table=TABLE,
-            conn_id=CONNECTION,
-            bot_id=bot_id,
-            **which,
+            path=fetch.output["path"],
+            request_id=fetch.output["request_id"],
+            requested_time=fetch.output["requested_time"],
+            file_type=fetch.output["file_type"],
+            **common,
         )
-        wait >> fetch >> compare >> load
+        compare >> load
 
     one_bot.expand(bot_id=bots())

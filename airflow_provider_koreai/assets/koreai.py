@@ -112,10 +112,11 @@ def tell_outlets(
     :param asset_of_bot: gives the asset of the bot, which the event of an ``AssetAlias`` is about.
     """
     for outlet in outlets:
-        if isinstance(outlet, Asset):
-            events[outlet].extra.update(extra)
-        elif isinstance(outlet, AssetAlias):
+        if isinstance(outlet, AssetAlias):
             events[outlet].add(asset_of_bot(), extra=dict(extra))
+        else:
+            # An asset, or a reference to one (`Asset.ref(...)`, Airflow 3).
+            events[outlet].extra.update(extra)
 
 
 def _wrong(uri: SplitResult, problem: str) -> ValueError:

@@ -31,13 +31,6 @@ class _StoredLink(BaseOperatorLink):
     xcom_key: ClassVar[str]
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """
-        Give the URL that the task has stored.
-
-        :param operator: Airflow's.
-        :param ti_key: Airflow's.
-        :return: the URL; ``""``, and no button, where there is none.
-        """
         from airflow.providers.common.compat.sdk import XCom
 
         return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
@@ -58,12 +51,7 @@ class KoreAIExportedFileLink(_StoredLink):
 
 
 def store_bot_link(context: Context, operator: Any) -> None:
-    """
-    Store the URL of :class:`KoreAIBotLink`.
-
-    :param context: Airflow's.
-    :param operator: a task with ``hook`` and ``bot_id``.
-    """
+    """Store the URL of :class:`KoreAIBotLink` for a task with ``hook`` and ``bot_id``."""
     _store(
         context,
         operator,
@@ -73,39 +61,25 @@ def store_bot_link(context: Context, operator: Any) -> None:
 
 
 def store_file_link(context: Context, operator: Any, path: str) -> None:
-    """
-    Store the URL of :class:`KoreAIExportedFileLink`, where the file has one.
-
-    :param context: Airflow's.
-    :param operator: a task with ``storage_conn_id``.
-    :param path: the file.
-    """
+    """Store the URL of :class:`KoreAIExportedFileLink` for a task with ``storage_conn_id``."""
     _store(context, operator, KoreAIExportedFileLink, lambda: file_url(path, operator.storage_conn_id))
 
 
 def builder_url(base_url: str, bot_id: str) -> str:
     """
-    Give the address of the builder on a host of Kore.ai's.
+    The address of the builder on a host of Kore.ai's.
 
-    :param base_url: scheme, host and port of the API.
-    :param bot_id: the bot.
-    :raises KoreAIConfigurationError: the bot ID is none.
+    :raises KoreAIConfigurationError: ``bot_id`` is not a bot ID.
     """
     label = (urlsplit(base_url).hostname or "").partition(".")[0]
-    # Such as platform.kore.ai and bots.kore.ai, and the regional uae-platform and de-bots. Elsewhere the root leads on.
+    # For example platform.kore.ai, bots.kore.ai, and the regional uae-platform and de-bots. Elsewhere the root redirects.
     path = {"platform": "/builder/home", "bots": "/botbuilder"}.get(label.rpartition("-")[2], "/")
     bot_id_argument(bot_id)
     return f"{base_url}{path}?{urlencode({'botId': bot_id.strip()})}"
 
 
 def file_url(path: str, storage_conn_id: str | None = None) -> str | None:
-    """
-    Give the address of a stored file in its store's console.
-
-    :param path: a local path or a URL.
-    :param storage_conn_id: the connection for an object store.
-    :return: the address; None for a local file and for a store without a console that is known.
-    """
+    """The address of a stored file in its store's console; None for a local file and for a store without a known console."""
     from airflow_provider_koreai.assets.lineage import dataset_name
     from airflow_provider_koreai.storage.paths import file_system
 
@@ -123,9 +97,10 @@ def file_url(path: str, storage_conn_id: str | None = None) -> str | None:
 def _store(context: Context, operator: Any, link: type[_StoredLink], make: Callable[[], str | None]) -> None:
     if not operator.do_xcom_push:
         return
+    url = None
     try:
         url = make()
-        if url:
-            context["ti"].xcom_push(key=link.xcom_key, value=url)
     except Exception as error:  # noqa: BLE001 - what is wrong with the connection, the task itself will say
         log.debug("No link %r: %s", link.name, type(error).__name__)
+    # Always: Airflow 3.3 logs an error for a button whose XCom is missing.
+    context["ti"].xcom_push(key=link.xcom_key, value=url or "")

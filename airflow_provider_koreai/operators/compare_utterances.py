@@ -109,7 +109,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         storage_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.before = before
         self.after = after
         self.table = table

@@ -99,7 +99,7 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         storage_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.path = path
         self.table = table
         self.conn_id = conn_id

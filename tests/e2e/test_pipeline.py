@@ -98,15 +98,15 @@ def test_xcoms_of_the_example_are_the_contract(example: Example) -> None:
     assert example.run.told("wait") == {"return_value": export}
     with path.open(encoding="utf-8", newline="") as file:
         rows = len(list(csv.DictReader(file)))
-    assert example.run.told("fetch") == {
-        "return_value": {
-            **export,
-            "path": str(path),
-            "bytes": len(content),
-            "rows": rows,
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
+    stored = {
+        **export,
+        "path": str(path),
+        "bytes": len(content),
+        "rows": rows,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bot_id": example.run.bot,
     }
+    assert example.run.told("fetch") == {"return_value": stored, **stored}
 
 
 def test_no_secret_token_or_link_is_left_anywhere(

@@ -102,14 +102,13 @@ def run(airflow_installation, emulator_process, tmp_path_factory) -> Run:
 
 def test_each_asset_gets_what_was_stored(run, emulator_process):
     stored = run.xcoms["fetch", "return_value"]
-    expected = {"bot_id": BOT, **stored}
     assert stored["rows"] == 364
     address = emulator_process.base_url.removeprefix("http://")
     assert run.events == {
-        f"file://{run.file}": expected,
-        "koreai://bots.kore.ai/st-other": expected,
+        f"file://{run.file}": stored,
+        "koreai://bots.kore.ai/st-other": stored,
         # The alias: the bot that the file is of.
-        f"koreai://{address}/{BOT}": expected,
+        f"koreai://{address}/{BOT}": stored,
     }
 
 

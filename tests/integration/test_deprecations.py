@@ -97,7 +97,7 @@ DAG_FILE = f"""
 import os
 from datetime import datetime, timezone
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, task, task_group
 
 from airflow_provider_koreai.assets.koreai import koreai_asset
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
@@ -148,7 +148,12 @@ with DAG("{DAG_ID}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
 
     misbehave()
     listed = bots()
-    many = koreai_export_utterances.partial(path=FOLDER + "/", deferrable=True).expand(bot_id=listed)
+
+    @task_group
+    def one_bot(bot_id):
+        koreai_export_utterances(bot_id=bot_id, path=FOLDER + "/", deferrable=True)
+
+    one_bot.expand(bot_id=listed)
     # One after the other: none may start a newer export of a bot that another one still waits for.
     export >> waits >> fetch >> convert >> load >> compare >> whole[0] >> whole[1] >> listed
 """

@@ -50,8 +50,8 @@ def test_it_returns_what_it_stored(file):
         "bytes": len(content),
         "rows": 364,
         "sha256": hashlib.sha256(content).hexdigest(),
-        **identity_of(started),
         "bot_id": BOT,
+        **identity_of(started),
     }
 
 

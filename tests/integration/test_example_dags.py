@@ -47,7 +47,7 @@ def run_dag(airflow, koreai_conn) -> Callable[..., dict[str, list[Any]]]:
             "order by task_id, map_index"
         )
         for task_id, value in airflow.query(statement, dag_id, run_id):
-            returned[task_id].append(json.loads(value))
+            returned[task_id].append(json.loads(value) if isinstance(value, str) else value)
         return returned
 
     return run

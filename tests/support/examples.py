@@ -70,7 +70,7 @@ def one_file(task: str) -> Callable[[Results, Path], None]:
 
 def one_file_for_each_bot(results: Results, folder: Path) -> None:
     """Each bot has an export, a wait and a file of its own."""
-    group = "koreai_export_utterances"
+    group = "one_bot.koreai_export_utterances"
     stored = results[f"{group}.fetch"]
     assert [Path(one["path"]).parent.name for one in stored] == ["st-demo-bank", "st-demo-retail"]
     assert results[f"{group}.export"] == [one["request_id"] for one in stored]
@@ -78,7 +78,9 @@ def one_file_for_each_bot(results: Results, folder: Path) -> None:
         one["requested_time"] for one in stored
     ]
     assert len({(one["request_id"], one["requested_time"]) for one in stored}) == 2
-    assert results["report"] == [{one["path"]: rows_of(one["path"]) for one in stored}]
+    assert results["one_bot.report"] == [
+        f"{rows_of(one['path'])} utterances in {one['path']}" for one in stored
+    ]
 
 
 def counts_of_travel(results: Results, folder: Path) -> None:
@@ -97,7 +99,7 @@ def languages_of_travel(results: Results, folder: Path) -> None:
 def each_bots_file_is_loaded(results: Results, folder: Path) -> None:
     """The first run has nothing to compare with, and loads whole files."""
     assert [one["before"] for one in results["one_bot.compare"]] == ["", ""]
-    fetched, loaded = results["one_bot.fetch"], results["one_bot.load"]
+    fetched, loaded = results["one_bot.koreai_export_utterances.fetch"], results["one_bot.load"]
     assert [one["rows"] for one in loaded] == [rows_of(one["path"]) for one in fetched]
 
 

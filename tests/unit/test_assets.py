@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_koreai.assets.koreai import convert_asset_to_openlineage, create_asset, koreai_asset
+from airflow_provider_koreai.assets.koreai import (
+    convert_asset_to_openlineage,
+    create_asset,
+    koreai_asset,
+    tell_outlets,
+)
 
 URI = "koreai://bots.kore.ai/st-Ab12"
 
@@ -80,3 +87,11 @@ def test_making_one_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         koreai_asset("st-1")
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 3 has references to assets")
+def test_the_event_of_a_reference_to_an_asset_gets_the_same_extra():
+    references = [Asset.ref(name="utterances"), Asset.ref(uri=URI)]
+    events = defaultdict(lambda: SimpleNamespace(extra={}))
+    tell_outlets(references, events, {"rows": 7}, lambda: koreai_asset("st-1"))
+    assert [events[reference].extra for reference in references] == [{"rows": 7}, {"rows": 7}]

@@ -1,4 +1,4 @@
-"""The task group: its tasks, how they hang together, how it maps, and what it refuses when the DAG is read."""
+"""The task group: its tasks, how they hang together, and how it maps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, Asset, chain, task
+from airflow.providers.common.compat.sdk import DAG, Asset, chain, task, task_group
 
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.task_groups import koreai_export_utterances
 
 if TYPE_CHECKING:
@@ -24,42 +23,47 @@ def dag() -> Iterator[DAG]:
         yield dag
 
 
+def tasks_of(group):
+    return [group.get_child_by_label(label) for label in ("export", "wait", "fetch")]
+
+
 def test_export_wait_and_fetch_follow_each_other(dag):
-    made = koreai_export_utterances(bot_id="st-1", path="/data/")
+    export, wait, fetch = tasks_of(koreai_export_utterances(bot_id="st-1", path="/data/"))
     assert set(dag.task_ids) == {f"{GROUP}.{task_id}" for task_id in ("export", "wait", "fetch")}
-    assert made.wait.upstream_task_ids == {made.export.task_id}
-    assert made.fetch.upstream_task_ids == {made.export.task_id, made.wait.task_id}
+    assert wait.upstream_task_ids == {export.task_id}
+    assert fetch.upstream_task_ids == {export.task_id, wait.task_id}
 
 
 def test_each_argument_reaches_its_tasks():
     asset = Asset("koreai://bots.kore.ai/st-1")
-    made = koreai_export_utterances(
-        bot_id="st-1",
-        path="/data/",
-        state="published",
-        file_type="json",
-        on_superseded="follow",
-        min_rows=7,
-        timeout=timedelta(hours=2),
-        deferrable=True,
-        storage_conn_id="lake",
-        koreai_conn_id="koreai_prod",
-        outlets=[asset],
-        wait_args={"poke_interval": 5},
-        fetch_args={"compression": "gzip"},
-        pool="koreai",
-        retries=4,
+    tasks = export, wait, fetch = tasks_of(
+        koreai_export_utterances(
+            bot_id="st-1",
+            path="/data/",
+            state="published",
+            file_type="json",
+            on_superseded="follow",
+            min_rows=7,
+            timeout=timedelta(hours=2),
+            deferrable=True,
+            storage_conn_id="lake",
+            koreai_conn_id="koreai_prod",
+            outlets=[asset],
+            wait_args={"poke_interval": 5},
+            fetch_args={"compression": "gzip"},
+            pool="koreai",
+            retries=4,
+        )
     )
-    tasks = (made.export, made.wait, made.fetch)
     assert {(task.bot_id, task.koreai_conn_id, task.pool, task.retries) for task in tasks} == {
         ("st-1", "koreai_prod", "koreai", 4)
     }
-    assert (made.export.state, made.export.file_type) == ("published", "json")
-    assert (made.wait.timeout, made.wait.deferrable, made.wait.poke_interval) == (7200, True, 5)
-    assert (made.wait.on_superseded, made.fetch.on_superseded) == ("follow", "follow")
-    assert (made.fetch.path, made.fetch.min_rows, made.fetch.compression) == ("/data/", 7, "gzip")
-    assert (made.fetch.storage_conn_id, list(made.fetch.outlets)) == ("lake", [asset])
-    assert list(made.export.outlets) == []
+    assert (export.state, export.file_type) == ("published", "json")
+    assert (wait.timeout, wait.deferrable, wait.poke_interval) == (7200, True, 5)
+    assert (wait.on_superseded, fetch.on_superseded) == ("follow", "follow")
+    assert (fetch.path, fetch.min_rows, fetch.compression) == ("/data/", 7, "gzip")
+    assert (fetch.storage_conn_id, list(fetch.outlets)) == ("lake", [asset])
+    assert list(export.outlets) == []
 
 
 def test_what_comes_before_it_comes_before_the_export_and_what_comes_after_it_after_the_file():
@@ -70,65 +74,56 @@ def test_what_comes_before_it_comes_before_the_export_and_what_comes_after_it_af
     def end() -> None: ...
 
     first, last = begin(), end()
-    made = koreai_export_utterances(bot_id="st-1", path="/data/")
-    chain(first, made, last)
-    assert made.export.upstream_task_ids == {"begin"}
-    assert "begin" not in made.fetch.upstream_task_ids
-    assert last.operator.upstream_task_ids == {made.fetch.task_id}
+    group = koreai_export_utterances(bot_id="st-1", path="/data/")
+    chain(first, group, last)
+    export, _, fetch = tasks_of(group)
+    assert export.upstream_task_ids == {"begin"}
+    assert "begin" not in fetch.upstream_task_ids
+    assert last.operator.upstream_task_ids == {fetch.task_id}
 
 
-def test_its_output_is_what_the_download_returns():
-    made = koreai_export_utterances(bot_id="st-1", path="/data/")
-    assert made.output.operator is made.fetch
-    assert made.output.key == "return_value"
+def test_one_group_may_follow_another_or_lead_to_several():
+    first, second, third = (
+        koreai_export_utterances(bot_id="st-1", path="/data/", group_id=name) for name in ("a", "b", "c")
+    )
+    first >> [second, third]
+    assert {tasks_of(group)[0].task_id for group in (second, third)} == tasks_of(first)[2].downstream_task_ids
 
 
 def test_two_groups_of_one_dag_have_ids_of_their_own():
     one = koreai_export_utterances(bot_id="st-1", path="/data/", group_id="one")
     two = koreai_export_utterances(bot_id="st-2", path="/data/", group_id="two")
-    assert (one.fetch.task_id, two.fetch.task_id) == ("one.fetch", "two.fetch")
+    assert [tasks_of(group)[2].task_id for group in (one, two)] == ["one.fetch", "two.fetch"]
 
 
-def test_it_maps_over_another_tasks_output():
+def test_a_group_of_the_users_own_maps_it_and_hands_its_file_on():
     @task
     def bots() -> list[str]:
         return ["st-1"]
 
-    made = koreai_export_utterances.partial(path="/data/", retries=4).expand(bot_id=bots())
-    assert type(made.group).__name__ == "MappedTaskGroup"
-    assert made.export.upstream_task_ids == {"bots"}
-    assert made.fetch.retries == 4
+    @task
+    def load(path: str) -> None: ...
+
+    @task_group
+    def one_bot(bot_id: str) -> None:
+        group = koreai_export_utterances(bot_id=bot_id, path="/data/")
+        load(group.get_child_by_label("fetch").output["path"])
+
+    mapped = one_bot.expand(bot_id=bots())
+    assert type(mapped).__name__ == "MappedTaskGroup"
+    export, _, fetch = tasks_of(mapped.get_child_by_label(GROUP))
+    assert export.upstream_task_ids == {"bots"}
+    assert "one_bot.load" in fetch.downstream_task_ids
 
 
-def test_partial_leaves_the_helper_as_it_is():
-    koreai_export_utterances.partial(path="/data/", min_rows=7)
-    assert koreai_export_utterances(bot_id="st-1", path="/other/").fetch.min_rows is None
-
-
-@pytest.mark.parametrize("path", ["/data/", "s3://lake/{{ ds }}/", "/data/{{ ti.task.bot_id }}.csv"])
-def test_a_path_that_differs_from_bot_to_bot_is_accepted(path):
-    koreai_export_utterances.partial(path=path).expand(bot_id=["st-1", "st-2"])
-
-
-@pytest.mark.parametrize("path", ["/data/utterances.csv", "s3://lake/{{ ds }}/utterances.csv"])
-def test_a_path_that_is_the_same_for_every_bot_is_refused(path):
-    with pytest.raises(KoreAIConfigurationError, match=r"path=.*task\.bot_id"):
-        koreai_export_utterances.partial(path=path).expand(bot_id=["st-1", "st-2"])
-
-
-def test_a_bot_that_is_named_twice_is_refused():
-    with pytest.raises(KoreAIConfigurationError, match="'st-1' is named twice"):
-        koreai_export_utterances.partial(path="/data/").expand(bot_id=["st-1", "st-2", "st-1"])
-
-
-@pytest.mark.parametrize("given", [{"bot_id": "st-1", "path": "/data/"}, {}])
-def test_what_is_missing_or_given_twice_is_refused(given):
-    with pytest.raises(TypeError, match=r"bot_id|path"):
-        koreai_export_utterances.partial(**given).expand(bot_id=["st-1"])
+def test_the_ui_shows_the_bot_of_a_mapped_task():
+    for task_of_group in tasks_of(koreai_export_utterances(bot_id="st-1", path="/data/")):
+        assert task_of_group.map_index_template == "{{ ti.task.bot_id }}"
 
 
 def test_the_bot_is_rendered_before_the_path_so_that_the_path_can_name_it():
-    made = koreai_export_utterances(bot_id="{{ params.bot }}", path="/data/{{ ti.task.bot_id }}.csv")
-    made.fetch.request_id = made.fetch.requested_time = made.fetch.file_type = None
-    made.fetch.render_template_fields({"params": {"bot": "st-1"}, "ti": SimpleNamespace(task=made.fetch)})
-    assert made.fetch.path == "/data/st-1.csv"
+    group = koreai_export_utterances(bot_id="{{ params.bot }}", path="/data/{{ ti.task.bot_id }}.csv")
+    fetch = tasks_of(group)[2]
+    fetch.request_id = fetch.requested_time = fetch.file_type = None
+    fetch.render_template_fields({"params": {"bot": "st-1"}, "ti": SimpleNamespace(task=fetch)})
+    assert fetch.path == "/data/st-1.csv"
