@@ -54,6 +54,8 @@ _QUICK = {
     # keeps the worker.
     "workers.min_heartbeat_interval": 1,
 }
+# Further reads after an internal error of the API.
+_LOCKED_TRIES = 5
 _START_TIMEOUT = 150.0
 _STOP_TIMEOUT = 20.0
 _MIGRATE_TIMEOUT = 180.0
@@ -355,7 +357,11 @@ class Api:
         return answer.json() if answer.content else None
 
     def get(self, path: str, **options: Any) -> Any:
-        """Ask."""
+        """Ask, again where SQLite was locked for longer than Airflow waits for it: many tasks write at once."""
+        for _ in range(_LOCKED_TRIES):
+            answer = self.call("GET", path, accept=(500,), **options)
+            if answer is not None:
+                return answer
         return self.call("GET", path, **options)
 
     def health(self) -> dict[str, str]:
