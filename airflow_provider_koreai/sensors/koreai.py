@@ -55,9 +55,9 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
     :param file_type: the export's file type, ``export.output["file_type"]``. Default None: any. (templated)
     :param on_superseded: what to do when somebody starts a newer export of the bot in the meantime: ``fail`` (the
         default), or ``follow``: wait for the newer one if it has our file type. (templated)
-    :param newer_than: without ``request_id`` and ``requested_time``, the time from which on an export counts: a date, a
-        time, or a text of one in ISO 8601 (UTC where it names no offset), for example ``"{{ data_interval_end }}"``. An
-        export that was requested earlier is waited out. Default None: any export counts. (templated)
+    :param newer_than: without ``request_id`` and ``requested_time``: ignore exports that were requested before this time,
+        and wait for a newer one. A date, a time, or its text in ISO 8601 (UTC if it has no offset), for example
+        ``"{{ data_interval_end }}"``. Default None: any export counts. (templated)
     :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
         ``[operators] default_deferrable``.
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
@@ -119,7 +119,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         return KoreAIHook(self.koreai_conn_id)
 
     def execute(self, context: Context) -> Any:
-        # One try, one watch: what an earlier try of the same process saw does not count.
+        # Each try starts afresh, also when several run in one process, as in dag.test().
         self.__dict__.pop("_observer", None)
         store_bot_link(context, self)
         if self.deferrable:
@@ -135,7 +135,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         if time.monotonic() < self._not_before:
             return False
         try:
-            # One try: the next poke is what tries again.
+            # No retries within a poke: the next poke tries again.
             export = self._ask()
         except KoreAIError as error:
             self._observer.failed(error)

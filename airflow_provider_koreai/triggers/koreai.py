@@ -23,16 +23,16 @@ class KoreAIExportStatusTrigger(BaseTrigger):
     """
     Fires when an export of a bot's ML utterances is done, failed, superseded, or past its deadline.
 
-    It takes the same decisions as the sensor in its other modes. Its row in the database holds no secret and no
-    link. A triggerer that starts it again keeps its deadline, because that is absolute.
+    It decides exactly as the sensor does in its other modes. Its row in the database holds no secret and no link. Its
+    times are absolute, so they survive a restart of the triggerer.
 
     :param bot_id: the bot.
     :param request_id: the export's request ID; ``""`` and no ``requested_time``: the bot's latest export.
     :param requested_time: the export's requested time, as Kore.ai wrote it.
     :param file_type: ``csv``, ``json``, or ``""`` for any.
     :param on_superseded: ``fail`` or ``follow``.
-    :param newer_than: where the bot's latest export is wanted, the time from which on one counts, in ISO 8601.
-    :param poll_interval: longest pause between two status calls, in seconds. Default 60.
+    :param newer_than: ignore exports that were requested before this time, in ISO 8601; only for the bot's latest export.
+    :param poll_interval: the longest pause between two status calls, in seconds. Default 60.
     :param deadline: when to give up, in seconds since the epoch; None: never.
     :param timeout: the seconds that led to the deadline, for the message.
     :param began: when the wait began, in seconds since the epoch; None: when the trigger starts.
@@ -94,7 +94,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
-        # Nothing that is learned sooner could be used sooner.
+        # Whatever it learned sooner could not be used sooner.
         await asyncio.sleep(max((self.not_before or 0.0) - time.time(), 0.0))
         try:
             hook = KoreAIHook(self.koreai_conn_id)
@@ -113,7 +113,7 @@ class KoreAIExportStatusTrigger(BaseTrigger):
                 began=self.began,
             )
             async with hook.aopen():
-                # One try a call: this loop is what tries again.
+                # No retries within a call: this loop is what tries again.
                 export = await wait.arun(lambda: hook.aget_export(self.bot_id, max_tries=1), asyncio.sleep)
         except KoreAIError as error:
             yield TriggerEvent(failure_event(error))  # type: ignore[no-untyped-call]
