@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, cast
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from airflow_provider_koreai.emulator.api import Api, Exchange
+from airflow_provider_koreai.emulator.api import Api
+from airflow_provider_koreai.emulator.calls import Exchange
 from airflow_provider_koreai.emulator.control import Control
 from airflow_provider_koreai.emulator.replies import error_reply
+from airflow_provider_koreai.emulator.way_back import WayBack
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -30,7 +32,8 @@ def create_app(state: State) -> Starlette:
         return cast("Response", exchange.answer(error_reply(refusal.status_code, refusal.detail)))
 
     app = Starlette(
-        routes=[*Api(state).routes(), *Control(state).routes()], exception_handlers={HTTPException: refuse}
+        routes=[*Api(state).routes(), *WayBack(state).routes(), *Control(state).routes()],
+        exception_handlers={HTTPException: refuse},
     )
     app.router.redirect_slashes = False
     return app

@@ -74,6 +74,9 @@ BASE64 = Rule(_is_base64, "base64")
 ANYTHING = Rule(lambda value: True, "any JSON value")
 
 
+SHARE = Rule(lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
+
+
 def at_least(minimum: int) -> Rule:
     """A whole number with a minimum."""
     return Rule(lambda value: _is_integer(value) and value >= minimum, f"a whole number, at least {minimum}")
@@ -87,6 +90,14 @@ def more_than_zero() -> Rule:
 def one_of(*values: str) -> Rule:
     """One of some strings."""
     return Rule(lambda value: value in values, "one of " + ", ".join(f'"{value}"' for value in values))
+
+
+def some_of(*values: str) -> Rule:
+    """A list of some strings."""
+    return Rule(
+        lambda value: isinstance(value, list) and all(item in values for item in value),
+        "a list out of " + ", ".join(f'"{value}"' for value in values),
+    )
 
 
 def check(what: str, document: Any, rules: dict[str, Rule], *, nullable: bool = False) -> dict[str, Any]:

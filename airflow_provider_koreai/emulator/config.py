@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.emulator.jwe import JweKey
 
 DEMO_CLIENT_ID = "cs-emulator"
+ADMIN_CLIENT_ID = "cs-emulator-admin"
 #: Not a secret: every emulator accepts it unless it is told another one.
 DEMO_CLIENT_SECRET = "emulator-demo-secret-not-for-production-01234567"  # noqa: S105 (says what it is)
 SECRET_VARIABLE = "KOREAI_EMULATOR_CLIENT_SECRET"  # noqa: S105 (the name of a variable)
@@ -20,8 +21,9 @@ DEMO_BOT = "st-demo-travel"
 class EmulatorConfig:
     """Settings of the server, fixed while it runs.
 
-    :param client_id: the only Client ID that is known here.
-    :param client_secret: its secret, for the HS algorithms.
+    :param client_id: the Client ID of the bots' app.
+    :param admin_client_id: that of the Admin app.
+    :param client_secret: the secret of both, for the HS algorithms.
     :param algorithm: the one algorithm that tokens must be signed with.
     :param public_key: PEM, for the RS algorithms.
     :param enforce_jti: refuse a token without ``jti``.
@@ -34,6 +36,7 @@ class EmulatorConfig:
     """
 
     client_id: str = DEMO_CLIENT_ID
+    admin_client_id: str = ADMIN_CLIENT_ID
     client_secret: str = field(default=DEMO_CLIENT_SECRET, repr=False)
     algorithm: str = "HS256"
     public_key: str | None = None

@@ -7,8 +7,8 @@ import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_koreai.emulator import faults
-from airflow_provider_koreai.emulator.api import Endpoint, Exchange, RefusedError, route
+from airflow_provider_koreai.emulator import faults, settings
+from airflow_provider_koreai.emulator.calls import Endpoint, Exchange, RefusedError, route
 from airflow_provider_koreai.emulator.checks import ControlError
 from airflow_provider_koreai.emulator.replies import Reply, ReplyResponse, error_reply, json_reply
 
@@ -57,6 +57,7 @@ class Control:
                 POST=self._order_for_account,
                 DELETE=self._forget_for_account,
             ),
+            self._route("/_emulator/account", GET=self._account, PUT=self._configure_account),
             self._route("/_emulator/requests", GET=self._requests),
             self._route("/_emulator/reset", POST=self._reset),
         ]
@@ -115,6 +116,7 @@ class Control:
             {
                 "status": "ok",
                 "client_id": config.client_id,
+                "admin_client_id": config.admin_client_id,
                 "algorithm": config.algorithm,
                 "enforce_jti": config.enforce_jti,
                 "jwe_public_key": config.jwe_key.public_jwk if config.jwe_key else None,
@@ -129,6 +131,13 @@ class Control:
 
     def _configure(self, request: Request, body: Any) -> Reply:
         return json_reply(_describe(self._state.configure(request.path_params["bot_id"], body)))
+
+    def _account(self, request: Request, body: Any) -> Reply:
+        return json_reply(dataclasses.asdict(self._state.account))
+
+    def _configure_account(self, request: Request, body: Any) -> Reply:
+        self._state.account = settings.change_account(self._state.account, body)
+        return self._account(request, body)
 
     def _faults(self, request: Request, body: Any) -> Reply:
         return _shown(self._bot(request).faults)
@@ -177,7 +186,8 @@ def _forgotten(orders: FaultList) -> Reply:
 
 
 def _describe(bot: Bot) -> dict[str, Any]:
-    settings = dataclasses.asdict(bot.settings)
-    if settings["content_b64"] is not None:
-        settings["content_b64"] = f"({len(settings['content_b64'])} characters)"
-    return {"id": bot.id, "exports": bot.exports, "settings": settings}
+    shown = dataclasses.asdict(bot.settings)
+    if shown["content_b64"] is not None:
+        shown["content_b64"] = f"({len(shown['content_b64'])} characters)"
+    trained = {language: training.utterances for language, training in bot.trainings.items()}
+    return {"id": bot.id, "exports": bot.exports, "trained": trained, "settings": shown}

@@ -8,9 +8,20 @@ from typing import Any
 from airflow_provider_koreai.emulator import checks
 from airflow_provider_koreai.emulator.checks import ControlError, Rule
 
-CALLS = ("start", "status", "download", "linked_apps")
+CALLS = (
+    "start",
+    "status",
+    "download",
+    "linked_apps",
+    "import",
+    "import_status",
+    "train",
+    "train_status",
+    "test",
+    "test_status",
+)
 #: Calls that are about the account, not about one bot.
-ACCOUNT_CALLS = ("bots",)
+ACCOUNT_CALLS = ("bots", "upload")
 #: Kinds whose call is not carried out (no export starts), unless ``carried_out`` says otherwise.
 _NOT_CARRIED_OUT = frozenset({"http", "html", "redirect", "expired"})
 

@@ -70,13 +70,17 @@ class EmulatorControl:
         """
         return self._call("PUT", f"bots/{urllib.parse.quote(bot_id, safe='')}", settings)
 
+    def configure_account(self, **settings: Any) -> dict[str, Any]:
+        """Change settings of what belongs to no bot, see the guide; ``None`` brings a default back."""
+        return self._call("PUT", "account", settings)
+
     def add_fault(
         self, bot_id: str | None, call: str, kind: str, times: int = 1, **params: Any
     ) -> dict[str, Any]:
         """Let something go wrong.
 
         :param bot_id: with calls for this bot; ``None``: with calls for the account.
-        :param call: ``start``, ``status``, ``download`` or ``linked_apps``; for the account ``bots``.
+        :param call: ``start``, ``status``, ``download``, ``import``, ...; for the account ``bots`` or ``upload``. See the guide.
         :param kind: what; see the guide.
         :param times: how often; -1: always.
         :param params: of the kind, and ``after`` (calls to let pass), ``carried_out``.
@@ -95,7 +99,7 @@ class EmulatorControl:
         """What was asked since the start or the last reset, oldest first.
 
         :param bot_id: only about this bot.
-        :param call: only ``start``, ``status``, ``download``, ``bots``, ``linked_apps`` or ``other``.
+        :param call: only this call, or ``other``.
         """
         query = {key: value for key, value in (("bot", bot_id), ("call", call)) if value is not None}
         found: list[dict[str, Any]] = self._call("GET", "requests?" + urllib.parse.urlencode(query))[

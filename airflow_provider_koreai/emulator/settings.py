@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_koreai.emulator import checks
+from airflow_provider_koreai.emulator.batch_tests import BUILT_IN_SUITE
 from airflow_provider_koreai.emulator.checks import ControlError, Rule
 from airflow_provider_koreai.emulator.content import (
     MIN_SIZE,
@@ -18,6 +19,7 @@ from airflow_provider_koreai.emulator.content import (
     FileContent,
     GeneratedContent,
 )
+from airflow_provider_koreai.emulator.utterance_store import SEMANTICS
 
 DATA_SETS = ("travel", "bank", "retail", "empty")
 
@@ -57,7 +59,27 @@ class BotSettings:
     :param linked_apps: bots that a universal bot links.
     :param published_linked_apps: those that its published version links, where they are others.
     :param retry_after: form of Retry-After on 429.
-    :param start_per_minute: rate limit of the start call.
+    :param missing_scopes: of the calls that change the bot, those that the app has no scope for.
+    :param import_seconds: how long an import takes. ``None``: as long as an export.
+    :param import_semantics: what an import does to the utterances that are there.
+    :param import_lost_rows: how many of an import's last rows get lost.
+    :param import_counts: what the message of an import counts: rows ``copied``, or rows ``sent``.
+    :param import_fail_with: let imports fail with these status logs.
+    :param import_final_status: status of a finished import, instead of success or failure.
+    :param train_seconds: how long a training takes. ``None``: as long as an export.
+    :param train_answer: form of the answer to a start: ``list`` or ``object``.
+    :param train_fail: let trainings fail.
+    :param train_stale_seconds: how long after a start the status call still tells of the training before.
+    :param train_versions: whether ``trainVersion`` counts up (``counted``), stays the ``same`` or is ``absent``.
+    :param test_seconds: how long a batch test takes. ``None``: as long as an export.
+    :param test_suites: names of the suites that there are.
+    :param test_f1: result of batch tests.
+    :param test_precision: likewise.
+    :param test_recall: likewise.
+    :param test_fail: let batch tests fail.
+    :param rate_limit_texts: ``old``, or ``new`` ones that name the limit.
+    :param rate_limit_status: HTTP status over the rate limit.
+    :param start_per_minute: rate limit of all calls that start something.
     :param start_per_hour: likewise.
     :param status_per_minute: rate limit of the status call.
     :param status_per_hour: likewise.
@@ -94,6 +116,26 @@ class BotSettings:
     linked_apps: list[str] | None = None
     published_linked_apps: list[str] | None = None
     retry_after: str = "seconds"
+    missing_scopes: list[str] = field(default_factory=list)
+    import_seconds: float | None = None
+    import_semantics: str = "replace"
+    import_lost_rows: int = 0
+    import_counts: str = "copied"
+    import_fail_with: list[Any] | None = None
+    import_final_status: str | None = None
+    train_seconds: float | None = None
+    train_answer: str = "list"
+    train_fail: bool = False
+    train_stale_seconds: float = 0.0
+    train_versions: str = "counted"
+    test_seconds: float | None = None
+    test_suites: list[str] = field(default_factory=lambda: [BUILT_IN_SUITE])
+    test_f1: float = 0.9
+    test_precision: float = 0.9
+    test_recall: float = 0.9
+    test_fail: bool = False
+    rate_limit_texts: str = "old"
+    rate_limit_status: int = 429
     start_per_minute: int = 60
     start_per_hour: int = 1800
     status_per_minute: int = 60
@@ -115,6 +157,8 @@ class BotSettings:
 
 #: ``data`` is not among them: rows and size take their sentences from it.
 _SOURCES = ("rows", "size", "content_b64", "file")
+#: Any of them says anew which utterances a bot has.
+CONTENT = frozenset({"data", *_SOURCES})
 RULES: dict[str, Rule] = {
     "name": checks.TEXT,
     "data": checks.one_of(*DATA_SETS),
@@ -147,6 +191,26 @@ RULES: dict[str, Rule] = {
     "linked_apps": checks.TEXTS,
     "published_linked_apps": checks.TEXTS,
     "retry_after": checks.one_of("seconds", "date", "none"),
+    "missing_scopes": checks.some_of("import", "train", "test"),
+    "import_seconds": checks.SECONDS,
+    "import_semantics": checks.one_of(*SEMANTICS),
+    "import_lost_rows": checks.COUNT,
+    "import_counts": checks.one_of("copied", "sent"),
+    "import_fail_with": checks.LIST,
+    "import_final_status": checks.TEXT,
+    "train_seconds": checks.SECONDS,
+    "train_answer": checks.one_of("list", "object"),
+    "train_fail": checks.BOOLEAN,
+    "train_stale_seconds": checks.SECONDS,
+    "train_versions": checks.one_of("counted", "same", "absent"),
+    "test_seconds": checks.SECONDS,
+    "test_suites": checks.TEXTS,
+    "test_f1": checks.SHARE,
+    "test_precision": checks.SHARE,
+    "test_recall": checks.SHARE,
+    "test_fail": checks.BOOLEAN,
+    "rate_limit_texts": checks.one_of("old", "new"),
+    "rate_limit_status": checks.STATUS,
     "start_per_minute": checks.COUNT,
     "start_per_hour": checks.COUNT,
     "status_per_minute": checks.COUNT,
@@ -166,9 +230,39 @@ def change(settings: BotSettings, document: Any) -> BotSettings:
     named = [key for key in _SOURCES if changes.get(key) is not None]
     if len(named) > 1:
         raise ControlError(f"settings {' and '.join(named)} exclude each other")
-    defaults = {f.name: f.default for f in dataclasses.fields(BotSettings)}
     for key in [key for key in changes if changes[key] is None]:
-        changes[key] = defaults[key]
+        changes[key] = getattr(BotSettings(), key)
     if named or "data" in changes:
         changes = {**dict.fromkeys(_SOURCES), **changes}
     return dataclasses.replace(settings, **changes)
+
+
+@dataclass(frozen=True)
+class AccountSettings:
+    """
+    Settings of what belongs to no bot.
+
+    :param upload_by: which apps may upload: ``any``, or only the ``admin`` app.
+    :param upload_per_minute: rate limit of uploads, per app.
+    :param upload_per_hour: likewise.
+    """
+
+    upload_by: str = "any"
+    upload_per_minute: int = 60
+    upload_per_hour: int = 1800
+
+
+ACCOUNT_RULES: dict[str, Rule] = {
+    "upload_by": checks.one_of("any", "admin"),
+    "upload_per_minute": checks.COUNT,
+    "upload_per_hour": checks.COUNT,
+}
+
+
+def change_account(settings: AccountSettings, document: Any) -> AccountSettings:
+    """Apply changes; ``null`` brings a default back."""
+    changes = checks.check("setting", document, ACCOUNT_RULES, nullable=True)
+    defaults = dataclasses.asdict(AccountSettings())
+    return dataclasses.replace(
+        settings, **{key: defaults[key] if value is None else value for key, value in changes.items()}
+    )

@@ -17,17 +17,23 @@ from urllib.parse import urlencode
 
 from airflow_provider_koreai.emulator import settings as bot_settings
 from airflow_provider_koreai.emulator.config import DEMO_BOT, EmulatorConfig
+from airflow_provider_koreai.emulator.content import BytesContent
 from airflow_provider_koreai.emulator.faults import FaultList
 from airflow_provider_koreai.emulator.limits import RollingWindows
-from airflow_provider_koreai.emulator.settings import BotSettings
+from airflow_provider_koreai.emulator.settings import AccountSettings, BotSettings
 from airflow_provider_koreai.emulator.tokens import TokenCheck
+from airflow_provider_koreai.emulator.utterance_store import UtteranceStore, language_of, read_entries
 
 if TYPE_CHECKING:
+    from airflow_provider_koreai.emulator.batch_tests import BatchTest
     from airflow_provider_koreai.emulator.content import Content
+    from airflow_provider_koreai.emulator.imports import Import, Upload
+    from airflow_provider_koreai.emulator.trainings import Training
 
 MEDIA_PATH = "/api/getMediaStream/market/"
 _MAX_FILES = 20_000
 _MAX_LOG = 20_000
+_MAX_UPLOADS = 100
 #: Namespace of made-up IDs, so that they look like the vendor's and are the same on every start.
 _IDS = uuid.UUID("6f1f5a3e-2a1d-4f0e-9d55-2b1f0e9a7c11")
 
@@ -92,7 +98,10 @@ class Bot:
     export: Export | None = None
     earlier: Export | None = None
     exports: int = 0
-    requests: int = 0
+    store: UtteranceStore | None = None
+    imports: dict[str, Import] = field(default_factory=dict)
+    trainings: dict[str, Training] = field(default_factory=dict)
+    tests: dict[str, BatchTest] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -110,6 +119,7 @@ class LogEntry:
     method: str
     path: str
     auth: bool
+    client: str | None = None
     status: int | None = None
     jti: str | None = None
     claims: list[str] | None = None
@@ -143,6 +153,8 @@ class State:
         self.faults = FaultList()
         self.files: OrderedDict[str, StoredFile] = OrderedDict()
         self.log: deque[LogEntry] = deque(maxlen=_MAX_LOG)
+        self.account = AccountSettings()
+        self.uploads: OrderedDict[str, Upload] = OrderedDict()
         self.tokens = TokenCheck(self.config)
         self.windows = RollingWindows()
         self._link_key = secrets.token_bytes(32)
@@ -167,14 +179,46 @@ class State:
                 bot.export.finished = now
         bot.settings = changed
         self.bots[bot_id] = bot
+        if bot_settings.CONTENT & set(document):
+            bot.store = None
+            bot.imports.clear()
         return bot
 
-    def seconds(self, bot: Bot) -> float:
-        """How long exports of a bot take."""
-        own = bot.settings.seconds
+    def seconds(self, bot: Bot, other: float | None = None) -> float:
+        """How long exports of a bot take, and other jobs without a time of their own."""
+        own = bot.settings.seconds if other is None else other
         return self.config.seconds if own is None else own
 
-    def too_soon(self, bot: Bot, export: Export, now: float) -> bool:
+    def keep_upload(self, upload: Upload) -> str:
+        """Keep a file for imports, and return its ID, which is a secret."""
+        file_id = secrets.token_hex(12)
+        self.uploads[file_id] = upload
+        while len(self.uploads) > _MAX_UPLOADS:
+            self.uploads.popitem(last=False)
+        return file_id
+
+    def settle_imports(self, bot: Bot) -> None:
+        """Carry out the imports whose time is over."""
+        now, seconds = self.now(), self.seconds(bot, bot.settings.import_seconds)
+        for pending in bot.imports.values():
+            if pending.status is None and now >= pending.started + seconds:
+                bot.store = bot.store or self._original(bot)
+                pending.finish(bot.store, bot.settings)
+
+    @staticmethod
+    def _original(bot: Bot) -> UtteranceStore:
+        content = bot.settings.content("json")
+        data = b"".join(content.read(0, content.size))
+        file_type = "json" if data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") else "csv"
+        return UtteranceStore(read_entries(data, file_type))
+
+    def utterances(self, bot: Bot, language: str, published: bool = False) -> int:
+        """How many utterances a bot has in a language; imports leave the published bot as it is."""
+        self.settle_imports(bot)
+        store = self._original(bot) if published or bot.store is None else bot.store
+        return sum(language_of(entry) == language for entry in store.entries)
+
+    def too_soon(self, bot: Bot, export: Export | Import, now: float) -> bool:
         """Whether a status call comes too soon: the first one does, unless a time is set."""
         first, export.asked = not export.asked, True
         own = bot.settings.too_soon_seconds
@@ -210,9 +254,13 @@ class State:
             milliseconds = max(milliseconds, earlier.requested_ms + 1)
         reused = earlier if bot.settings.reuse_record else None
         file_id = "f-" + made_up_id("file", bot.id, bot.exports)
+        self.settle_imports(bot)
+        content = bot.settings.content(file_type)
+        if bot.store is not None and state == "configured":
+            content = BytesContent(bot.store.render(file_type, bom=bot.settings.bom))
         self.files[file_id] = StoredFile(
             bot_id=bot.id,
-            content=bot.settings.content(file_type),
+            content=content,
             file_type=file_type,
             modified=now,
             name=re.sub(r"[^A-Za-z0-9._-]", "_", f"{bot.id}-{state}.{file_type}"),
@@ -316,10 +364,20 @@ class State:
         :param now: seconds since the epoch.
         :param base_url: base URL, unless another one is set.
         """
+        return self._link(bot, f"{export.file_id}.{export.file_type}", now, base_url)
+
+    def test_link(self, bot: Bot, run: BatchTest, now: float, base_url: str) -> str:
+        """A signed link to the result of a batch test."""
+        file_id = "f-" + made_up_id("test", bot.id, run.id)
+        content = BytesContent(f"testSuite,utterances\n{run.suite},{run.utterances}\n".encode())
+        self.files.setdefault(file_id, StoredFile(bot.id, content, "csv", now, "result.csv"))
+        return self._link(bot, f"{file_id}.csv", now, base_url)
+
+    def _link(self, bot: Bot, name: str, now: float, base_url: str) -> str:
         own = bot.settings.link_ttl
         expiry = int((now + (self.config.link_ttl if own is None else own)) * 1000)
         self._links += 1
-        path = f"{MEDIA_PATH}{export.file_id}.{export.file_type}"
+        path = f"{MEDIA_PATH}{name}"
         number = str(self._links)
         query = urlencode({"n": number, "s": self._sign(path, number, str(expiry)), "e": str(expiry)})
         base = bot.settings.media_url or self.config.media_url or base_url

@@ -36,11 +36,13 @@ class TokenRefusedError(Exception):
 class Caller:
     """What a good token says, without anything secret.
 
+    :param client_id: the app.
     :param jti: the token's ID, if it has one.
     :param claims: names of the claims, sorted.
     :param expires_in: seconds until the token expires.
     """
 
+    client_id: str
     jti: str | None
     claims: tuple[str, ...]
     expires_in: float
@@ -91,7 +93,10 @@ class TokenCheck:
         config = self._config
         claims = self._decode(header or "")
         expires = claims["exp"]
-        if claims.get("appId") != config.client_id or not isinstance(claims.get("sub"), str):
+        client_id = claims.get("appId")
+        if client_id not in (config.client_id, config.admin_client_id) or not isinstance(
+            claims.get("sub"), str
+        ):
             raise TokenRefusedError(INVALID_CREDENTIALS)
         if isinstance(expires, bool) or not isinstance(expires, (int, float)) or expires <= now:
             raise TokenRefusedError(INVALID_CREDENTIALS)
@@ -105,7 +110,9 @@ class TokenCheck:
                 raise TokenRefusedError(LONG_JTI)
             if not self._memory.first_use(jti, float(expires), now):
                 raise TokenRefusedError(REPLAY)
-        return Caller(jti=jti, claims=tuple(sorted(claims)), expires_in=round(expires - now, 3))
+        return Caller(
+            client_id=client_id, jti=jti, claims=tuple(sorted(claims)), expires_in=round(expires - now, 3)
+        )
 
     def _decode(self, token: str) -> dict[str, Any]:
         try:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_koreai.emulator import __main__ as command
-from airflow_provider_koreai.emulator.faults import KINDS
+from airflow_provider_koreai.emulator.faults import ACCOUNT_CALLS, CALLS, KINDS
 from airflow_provider_koreai.emulator.process import EmulatorControl, EmulatorProcess
-from airflow_provider_koreai.emulator.settings import RULES
+from airflow_provider_koreai.emulator.settings import ACCOUNT_RULES, RULES
 from airflow_provider_koreai.emulator.state import LogEntry
 
 GUIDE = (Path(__file__).resolve().parents[3] / "docs" / "emulator.md").read_text("utf-8")
@@ -28,6 +28,15 @@ def first_cells(text: str) -> set[str]:
 
 def test_guide_has_exactly_the_settings():
     assert first_cells(section("Settings of a bot")) == set(RULES)
+
+
+def test_guide_has_exactly_the_settings_of_the_account():
+    assert first_cells(section("Settings of the account")) == set(ACCOUNT_RULES)
+
+
+def test_guide_names_every_call():
+    text = section("Faults")
+    assert [call for call in (*CALLS, *ACCOUNT_CALLS) if f'`"{call}"`' not in text] == []
 
 
 def test_guide_has_exactly_the_faults_and_all_their_parameters():

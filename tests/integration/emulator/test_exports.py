@@ -269,7 +269,7 @@ def test_status_by_another_method_is_not_allowed(client, method):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/public/bot/x/mlimport", "/api/public/bot/x/mlexport/", "/_emulator/x"]
+    "path", ["/", "/api/public/bot/x/mldelete", "/api/public/bot/x/mlexport/", "/_emulator/x"]
 )
 def test_unknown_path_is_not_found(client, path):
     response = client.call("GET", client.emulator.base_url + path)

@@ -49,6 +49,38 @@ def test_hourly_limit_counts_too(client):
     assert int(client.start().headers["retry-after"]) > 3000
 
 
+def test_starts_of_all_kinds_share_one_bucket(client):
+    client.control.configure_bot(BOT, start_per_minute=4)
+    base = client.emulator.base_url
+    bot, suite = f"{base}/api/public/bot/{BOT}", f"{base}/api/public/stream/{BOT}/testsuite/x"
+    urls = [f"{bot}/mlimport", f"{bot}/ml/train", f"{suite}/run", f"{bot}/mlexport?state=published&type=csv"]
+    assert [client.call("POST", url).status_code for url in urls] == [412, 200, 412, 200]
+    assert {client.call("POST", url).status_code for url in urls} == {429}
+
+
+def test_uploads_have_a_bucket_for_each_app(client):
+    client.control.configure_account(upload_per_minute=1)
+    url = client.emulator.base_url + "/api/public/uploadfile"
+    admin = client.token(appId="cs-emulator-admin")
+    codes = [client.call("POST", url, token=token).status_code for token in (None, None, admin)]
+    assert codes == [412, 429, 412]
+
+
+@pytest.mark.parametrize(
+    ("limit", "named"), [("start_per_minute", "Per-minute"), ("start_per_hour", "Hourly")]
+)
+def test_newer_texts_name_the_limit(client, limit, named):
+    client.control.configure_bot(BOT, rate_limit_texts="new", **{limit: 1})
+    client.start()
+    text = client.start().json()["errors"][0]["msg"]
+    assert text == f"{named} rate limit for this API has been reached. Please try again after some time."
+
+
+def test_limit_can_come_with_another_status(client):
+    client.control.configure_bot(BOT, start_per_minute=0, rate_limit_status=403)
+    assert client.start().status_code == 403
+
+
 def test_refused_token_does_not_count(client):
     client.control.configure_bot(BOT, start_per_minute=1)
     client.start(token="x")
