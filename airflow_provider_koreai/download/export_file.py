@@ -95,7 +95,7 @@ def download_export(
 
     def destination(name: str) -> Destination:
         place = destination_for(name, storage_conn_id=storage_conn_id, overwrite=overwrite, log=log)
-        if not is_retry:
+        if overwrite or not is_retry:
             place.refuse_if_taken()
         return place
 

@@ -197,6 +197,13 @@ def test_a_retry_accepts_the_file_that_an_earlier_try_has_published(bot: Bot) ->
     assert bot.leftovers() == []
 
 
+def test_a_retry_that_may_overwrite_refuses_a_folder_before_it_asks(bot: Bot) -> None:
+    bot.file.mkdir()
+    with pytest.raises(KoreAIConfigurationError, match="is a folder"):
+        bot.download(is_retry=True)
+    assert bot.asked == 0
+
+
 def test_a_retry_refuses_a_file_with_other_content(bot: Bot) -> None:
     bot.file.write_text("theirs")
     with pytest.raises(KoreAIConfigurationError, match="overwrite=False"):
