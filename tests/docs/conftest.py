@@ -47,6 +47,11 @@ class World:
         data = self.folder / "data" / block.name
         if not data.exists():
             (data / "koreai").mkdir(parents=True)
+            # docs/testing.md tests the DAG of docs/nightly.md.
+            (data / "dags").mkdir()
+            (nightly,) = (one for one in BLOCKS if one.page == "docs/nightly.md")
+            code = nightly.code.replace("/data/", f"{data}/")
+            (data / "dags" / "koreai_nightly.py").write_text(code, "utf-8")
             shutil.copy(self.folder / "utterances.csv", data / "koreai")
         return block.code.replace("/data/", f"{data}/").replace(EMULATOR_URL, self.emulator.base_url)
 
