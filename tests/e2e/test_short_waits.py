@@ -36,7 +36,7 @@ def runs(emulator: EmulatorProcess, koreai: KoreAI) -> Iterator[list[Run]]:
         deployment.add_connection("koreai_default", emulator.connection())
         started = [deployment.trigger(dag_id) for dag_id in ("e2e_short_waits_one_task", "e2e_short_waits")]
         for run in started:
-            run.wait(300)
+            run.wait(600)
         yield started
 
 
