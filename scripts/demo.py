@@ -250,7 +250,7 @@ def show_table(loaded: dict[str, Any]) -> None:
     :param loaded: what the operator returned.
     """
     query = (
-        "select language, type, count(*), count(distinct row_hash) from utterances "
+        "select language, type, count(*), count(distinct task_name || ': ' || sentence) from utterances "
         "where bot_id = ? and export_request_id = ? group by 1, 2 order by 3 desc, 1, 2"
     )
     with contextlib.closing(sqlite3.connect(WAREHOUSE)) as database:

@@ -1,5 +1,5 @@
 """
-Utterances in a table of a database: a snapshot of a bot is there whole or not at all.
+Utterances in a database table: a snapshot of a bot is there whole or not at all.
 
 May import: utterances, storage and what those may import.
 """

@@ -1,10 +1,10 @@
-"""Load an exported file into a database's table: a snapshot of a bot is there whole or not at all."""
+"""Load an exported file into a table: in one transaction, so that a snapshot is there whole or not at all."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,16 @@ from airflow_provider_koreai.storage.paths import PathArgument
 from airflow_provider_koreai.utterances.reading import read_utterances
 from airflow_provider_koreai.warehouse.rows import Batches, CopyText, rows_of
 from airflow_provider_koreai.warehouse.table import (
+    AFTER,
     BEFORE,
-    BEHIND,
     COLUMNS,
-    add_statements,
     as_utc,
+    check_columns,
     check_name,
     create_statements,
     lock_key,
-    missing_columns,
 )
+from airflow_provider_koreai.warehouse.transactions import refuse_engine_without_transactions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,24 +39,29 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.warehouse.database import Database
 
 log = logging.getLogger(__name__)
-MODES = ("snapshot", "latest")
+KEEP = ("all", "latest")
+# How much younger than what it stands for an export may be: a run that was late, or was retried the next morning.
+_HISTORY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """
-    Whose utterances, of when, from which export.
+    Which bot's utterances, at what time (UTC), from which export.
 
-    :param bot_id: the bot.
-    :param time: the snapshot's time, in UTC.
-    :param request_id: the export's request ID, None where it is not known.
-    :param requested_time: the export's requested time, None where it is not known.
+    :param of_run: the end of the run's interval if the time is the run's and not the user's.
     """
 
     bot_id: str
     time: datetime
     request_id: str | None = None
     requested_time: str | None = None
+    of_run: datetime | None = None
+
+    @property
+    def exported(self) -> datetime:
+        """When the bot was exported; if that is not known, now."""
+        return parse_time(self.requested_time) or datetime.now(timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -64,15 +69,11 @@ class LoadResult:
     """
     What was loaded.
 
-    :param path: the file.
-    :param table: the table.
-    :param bot_id: the bot.
-    :param snapshot: the snapshot's time, in UTC.
-    :param rows: utterances in the file.
-    :param inserted: rows that were written; all of the file's, those that it has twice, too.
-    :param replaced: rows that were there before and are no more.
-    :param languages: the number of utterances of each language; ``""``: the file names none.
-    :param types: the number of utterances of each type; ``""``: the file names none.
+    :param rows: the utterances in the file.
+    :param inserted: the rows written: all of the file's, repeated ones included.
+    :param replaced: the rows deleted.
+    :param languages: the number of utterances in each language; ``""`` for those without one.
+    :param types: the number of utterances of each type; ``""`` for those without one.
     """
 
     path: str
@@ -88,25 +89,13 @@ class LoadResult:
 
 @dataclass(frozen=True)
 class Loader:
-    """
-    Loads files into a table.
-
-    :param database: the database.
-    :param table: the table, from :func:`~airflow_provider_koreai.warehouse.table.utterances_table`.
-    :param mode: ``snapshot``: beside the bot's other snapshots; ``latest``: in the place of its earlier ones.
-    :param create_table: make the table where there is none.
-    :param add_columns: add the columns that it lacks.
-    :param batch_size: utterances that are held and written at once.
-    :param min_rows: utterances that a file must have at least, None: any number.
-    :param on_unstorable: ``fail`` or ``replace``, for texts that databases do not take.
-    """
+    """Loads files into a table, from :func:`~airflow_provider_koreai.warehouse.table.utterances_table`."""
 
     database: Database
     table: Table
-    mode: str
+    keep: str
+    rewrite_history: bool
     create_table: bool
-    add_columns: bool
-    batch_size: int
     min_rows: int | None
     on_unstorable: str
 
@@ -116,40 +105,43 @@ class Loader:
         """
         Load a file.
 
-        :param snapshot: what it holds.
-        :param path: a local path, or a URL that ObjectStoragePath understands.
-        :param file_type: ``csv`` or ``json``; None: as the path's suffix says, else as the content looks.
-        :param storage_conn_id: the connection for an object store.
         :raises KoreAIFileError: the file is missing, broken, or has too few rows.
-        :raises KoreAIConfigurationError: the table does not fit, or the database refuses the work.
-        :raises KoreAIDatabaseError: the database could not be reached, or ended the work.
-        :raises AirflowSkipException: ``mode="latest"``, and the table has a newer snapshot of the bot.
+        :raises KoreAIConfigurationError: the table does not fit, the database refuses the work or has no transactions,
+            or history would be rewritten.
+        :raises KoreAIDatabaseError: the database could not be reached, or it aborted the work.
+        :raises AirflowSkipException: ``keep="latest"``, and the table has a newer snapshot of the bot.
         :raises OSError: the file cannot be read.
         """
         path = PathArgument.of_file(path).text
+        if not self.rewrite_history and snapshot.of_run:
+            _refuse_a_made_up_past(snapshot, snapshot.of_run)
         try:
             utterances = read_utterances(path, file_type, storage_conn_id)
-            batches = Batches(utterances, self.batch_size, self.on_unstorable)
-            return self._load(snapshot, path, batches)
+            return self._load(snapshot, path, Batches(utterances, self.on_unstorable))
+        except FileNotFoundError as error:
+            raise KoreAIFileError(
+                f"path={path!r:.200}: there is no such file. Nothing was loaded."
+            ) from error
         except KoreAIFileError as error:
-            problem = str(error)
-        except FileNotFoundError:
-            problem = "There is no such file."
-        raise KoreAIFileError(f"path={path!r:.200}: {problem} Nothing was loaded.")
+            raise KoreAIFileError(f"path={path!r:.200}: {error} Nothing was loaded.") from error
 
     def _load(self, snapshot: Snapshot, path: str, batches: Batches) -> LoadResult:
         passing = iter(batches)
-        # A file that is no export is noticed before there is a table for it.
+        # A file that is not an export is noticed before a table is created for it.
         first = next(passing, [])
         self._prepare()
         with self.database.transaction() as connection:
             self.database.lock(connection, lock_key(self._identity(connection), snapshot.bot_id))
+            if not self.rewrite_history:
+                self._refuse_a_younger_export(connection, snapshot)
             replaced = self._delete(connection, snapshot)
             inserted = self._insert(connection, snapshot, chain([first] if first else [], passing))
             if self.min_rows is not None and batches.rows < self.min_rows:
-                raise KoreAIFileError(f"It has {batches.rows:,} utterances; min_rows={self.min_rows:,}.")
+                raise KoreAIFileError(
+                    f"{batches.rows:,} utterances are fewer than min_rows={self.min_rows:,}."
+                )
         log.info(
-            "Loaded %s utterances of bot %s into %s as the snapshot of %s; %s rows were replaced",
+            "Loaded %s utterances of bot %s into %s as the snapshot of %s; this replaced %s rows",
             f"{inserted:,}",
             snapshot.bot_id,
             self.table.info["name"],
@@ -169,20 +161,20 @@ class Loader:
         )
 
     def _prepare(self) -> None:
-        """Make the table, or its columns, where that is allowed and needed."""
+        """Create the table if it does not exist, and check it if it does."""
         with self.database.transaction() as connection:
             if not self._statements(connection):
                 return
         with self.database.transaction() as connection:
             schema = self.table.schema or inspect(connection).default_schema_name
             self.database.lock(connection, lock_key(schema, self.table.name))
-            # Once more: another task may have done it meanwhile.
+            # Once more: another task may have created it meanwhile.
             for statement in self._statements(connection):
                 log.info("conn_id=%s: %s", self.database.conn_id, statement)
                 connection.exec_driver_sql(statement)
 
     def _identity(self, connection: Connection) -> Any:
-        """What the table is known by, whether or not its name was given with its schema's."""
+        """Return what the table is known by, whether or not its name was given with its schema."""
         if connection.dialect.name != "postgresql":
             return self.table.info["name"]
         name = connection.dialect.identifier_preparer.format_table(self.table)
@@ -196,9 +188,9 @@ class Loader:
         except NoSuchTableError:
             found = []
         if found:
-            return add_statements(
-                table, missing_columns(table, found, dialect, may_add=self.add_columns), dialect
-            )
+            check_columns(table, found, dialect)
+            refuse_engine_without_transactions(connection, table)
+            return []
         statements = create_statements(table, dialect)
         if not self.create_table:
             raise KoreAIConfigurationError(
@@ -206,16 +198,32 @@ class Loader:
             )
         return statements
 
+    def _refuse_a_younger_export(self, connection: Connection, snapshot: Snapshot) -> None:
+        columns = self.table.c
+        of_snapshot = (columns.bot_id == snapshot.bot_id, columns.snapshot == snapshot.time)
+        exported = func.max(func.coalesce(columns.requested_time, columns.loaded_at))
+        stored = connection.execute(select(exported).where(*of_snapshot)).scalar()
+        if stored is None:
+            return
+        before, now = as_utc(stored), snapshot.exported
+        if now - before > _HISTORY:
+            raise KoreAIConfigurationError(
+                f"table={self.table.info['name']!r} has the snapshot of {snapshot.time.isoformat()} of bot {snapshot.bot_id} "
+                f"from an export of {before.isoformat()}, and this export is of {now.isoformat()}, more than a day younger: "
+                "an export always has the bot's utterances of now, not of the day that is cleared. Nothing was loaded. Pass "
+                "rewrite_history=True to replace the snapshot all the same."
+            )
+
     def _delete(self, connection: Connection, snapshot: Snapshot) -> int:
         columns = self.table.c
         ours = columns.bot_id == snapshot.bot_id
-        if self.mode == "latest":
+        if self.keep == "latest":
             newest = connection.execute(select(func.max(columns.snapshot)).where(ours)).scalar()
             if newest is not None and as_utc(newest) > snapshot.time:
                 raise AirflowSkipException(
                     f"table={self.table.info['name']!r} has the snapshot of {as_utc(newest).isoformat()} of bot "
-                    f"{snapshot.bot_id}, which is newer than that of {snapshot.time.isoformat()}. With mode='latest' "
-                    "it stays; nothing was loaded."
+                    f"{snapshot.bot_id}, which is newer than that of {snapshot.time.isoformat()}. With keep='latest' the "
+                    "newer one stays; nothing was loaded."
                 )
         else:
             ours &= columns.snapshot == snapshot.time
@@ -234,21 +242,33 @@ class Loader:
         return _insert_many(connection, self.table, constants, batches)
 
 
+def _refuse_a_made_up_past(snapshot: Snapshot, ended: datetime) -> None:
+    """Refuse today's utterances as the snapshot of a run of long ago, in a backfill or a cleared run."""
+    now = snapshot.exported
+    if now - ended > _HISTORY:
+        raise KoreAIConfigurationError(
+            f"snapshot was not set, so it would be the run's time, {snapshot.time.isoformat()}. But the run's interval ended at "
+            f"{ended.isoformat()}, and the export is of {now.isoformat()}, more than a day later: an export always has the "
+            "bot's utterances of now, so a backfill cannot make a past. Nothing was loaded. Pass "
+            "rewrite_history=True to store it as that day's all the same, or pass the snapshot that you mean."
+        )
+
+
 def _insert_many(
     connection: Connection, table: Table, constants: dict[str, Any], batches: Iterable[list[Utterance]]
 ) -> int:
-    """Insert with the driver's executemany: SQLAlchemy's own handling of each value takes longer than the rest."""
+    """Insert with the driver's executemany; SQLAlchemy's handling of each value would take longer than all the rest."""
     dialect = connection.dialect
     for name, value in constants.items():
         process = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
         if process is not None:
             constants[name] = process(value)
     before = tuple(constants[name] for name in BEFORE)
-    behind = tuple(constants[name] for name in BEHIND)
+    after = tuple(constants[name] for name in AFTER)
     compiled = insert(table).compile(dialect=dialect, column_keys=COLUMNS)
     inserted = 0
     for batch in batches:
-        rows: list[Any] = rows_of(batch, before, behind)
+        rows: list[Any] = rows_of(batch, before, after)
         if not compiled.positional:
             rows = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
         connection.exec_driver_sql(str(compiled), rows)
@@ -259,11 +279,11 @@ def _insert_many(
 def _copy(
     connection: Connection, table: Table, constants: dict[str, Any], batches: Iterable[list[Utterance]]
 ) -> int:
-    """Insert with COPY, as psycopg 3 or psycopg2 offers it."""
+    """Insert with COPY, through psycopg 3 or psycopg2."""
     texts = {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in constants.items()
     }
-    writer = CopyText([texts[name] for name in BEFORE], [texts[name] for name in BEHIND])
+    writer = CopyText([texts[name] for name in BEFORE], [texts[name] for name in AFTER])
     pieces = map(writer.write, batches)
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(map(preparer.quote, COLUMNS))
@@ -276,7 +296,7 @@ def _copy(
                 cursor.copy_expert(statement, reader)
             except Exception:
                 if reader.error is not None:
-                    raise reader.error from None
+                    raise reader.error from None  # the driver's error says no more
                 raise
         else:
             with cursor.copy(statement) as copy:
@@ -286,11 +306,7 @@ def _copy(
 
 
 class _Pieces:
-    """
-    A file for psycopg2, which would turn an error of its ``read`` into one of its own.
-
-    :param pieces: its content.
-    """
+    """The pieces as a file for psycopg2, which would replace an error of ``read`` by one of its own."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self.error: Exception | None = None
@@ -298,11 +314,7 @@ class _Pieces:
         self._rest = memoryview(b"")
 
     def read(self, size: int) -> bytes:
-        """
-        Give what comes next.
-
-        :param size: bytes at most.
-        """
+        """Return the next bytes, at most ``size``."""
         if not self._rest:
             try:
                 self._rest = memoryview(next(self._pieces, b""))

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # Rows that a server sends at a time.
 _FETCH = 8192
-# Seconds to wait for what others have locked.
-_LOCK_TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class BotSnapshots:
     def reading(self) -> Iterator[Any]:
         """Connect, in a transaction that only reads."""
         with (
-            Database(self.conn_id, lock_timeout=_LOCK_TIMEOUT) as database,
+            Database(self.conn_id) as database,
             database.transaction(reading=True) as connection,
         ):
             yield connection

@@ -1,7 +1,7 @@
 """
-The table that utterances are loaded into: its columns, whether an existing one fits, its statements. No I/O.
+The table that utterances are loaded into: its columns, whether an existing table fits, its statements. No I/O.
 
-SQLAlchemy writes the statements, so that identifiers are quoted and types are named as each database wants it.
+SQLAlchemy writes the statements: it quotes identifiers and names types as each database wants them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, DateTime, Index, MetaData, String, Table, Unicode, UnicodeText
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mssql, mysql
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import JSON
 
@@ -23,55 +23,79 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Dialect
 
-# The columns that differ from row to row stand together, so that what is before and behind them is made once.
+# The columns that differ from row to row stand together, so that the text on both sides of them is made once.
 BEFORE = ("bot_id", "snapshot")
-VARYING = ("task_name", "sentence", "type", "language", "entities", "row_hash")
-BEHIND = ("export_request_id", "requested_time", "loaded_at")
-COLUMNS = (*BEFORE, *VARYING, *BEHIND)
-# A table without these is a table of something else, which no parameter may add columns to.
+AFTER = ("export_request_id", "requested_time", "loaded_at")
+COLUMNS = (*BEFORE, "task_name", "sentence", "type", "language", "entities", *AFTER)
+_TIMES = ("snapshot", "requested_time", "loaded_at")
+# A table without these is a table of something else.
 _ESSENTIAL = ("bot_id", "snapshot", "sentence")
-# Nothing that a driver takes for a placeholder, and no control characters.
+# No % and no control characters: drivers take a % for a placeholder.
 _PART = r'[^".%\x00-\x1f]+|"(?:[^"%\x00-\x1f]|"")+"'
-_NAME = re.compile(rf"(?:(?P<schema>{_PART})\.)?(?P<table>{_PART})")
-# MySQL would round to whole seconds, and not find a snapshot again.
-_time = DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql")
+_NAME = re.compile(rf"(?:(?:(?P<catalog>{_PART})\.)?(?P<schema>{_PART})\.)?(?P<table>{_PART})")
+# Those whose SQLAlchemy dialects split a schema at its dot.
+_WITH_CATALOGS = {"mssql", "snowflake", "duckdb"}
+_WITHOUT_INDEXES = {"snowflake", "bigquery", "redshift", "trino"}
+_MYSQL = ("mysql", "mariadb")
+# Compared by code points: another bot's ID differs perhaps only in case.
+_MYSQL_OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
+
+
+def _time() -> Any:
+    kind: Any = DateTime(timezone=True)
+    # MySQL's default rounds to whole seconds, and would not find a snapshot again.
+    for name in _MYSQL:
+        kind = kind.with_variant(mysql.DATETIME(fsp=6), name)
+    return kind
+
+
+def _text() -> Any:
+    # SQL Server's NTEXT, the default, is deprecated; MySQL's TEXT ends after 64 KiB.
+    kind: Any = UnicodeText().with_variant(mssql.NVARCHAR(None), "mssql")
+    for name in _MYSQL:
+        kind = kind.with_variant(mysql.LONGTEXT(), name)
+    return kind
 
 
 def utterances_table(name: object) -> Table:
     """
     Describe the table.
 
-    :param name: ``table`` or ``schema.table``, each literally as the database knows it; in double quotes where it
-        has a dot itself.
-    :raises KoreAIConfigurationError: it is no such name.
+    :param name: ``table``, ``schema.table`` or ``database.schema.table``, each as the database spells it, in double
+        quotes if it contains a dot.
+    :raises KoreAIConfigurationError: it is not such a name.
     """
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
-    if match is None:
+    parts = {key: _unquoted(part) for key, part in match.groupdict().items() if part} if match else {}
+    catalog, schema = parts.get("catalog"), parts.get("schema")
+    if match is None or (catalog and "." in f"{catalog}{schema}"):
         raise KoreAIConfigurationError(
-            f"table={name!r:.200} is no table's name; use table or schema.table, in double quotes where one has a dot. "
-            "It may hold no % and no control characters."
+            f"table={name!r:.200} is not a table name. Use table, schema.table or database.schema.table; put a name that "
+            "contains a dot in double quotes. Names must not contain % or control characters."
         )
-    parts = {key: _unquoted(part) for key, part in match.groupdict().items() if part}
-    # SQLAlchemy shortens a name that is too long for the database.
+    # SQLAlchemy shortens an index name that is too long for the database.
     metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s"})
-    table = Table(
+    options: dict[str, Any] = {
+        f"{name}_{key}": value for name in _MYSQL for key, value in _MYSQL_OPTIONS.items()
+    }
+    table: Table = Table(
         parts["table"],
         metadata,
         Column("bot_id", Unicode(255), nullable=False),
-        Column("snapshot", _time, nullable=False),
-        Column("task_name", UnicodeText),
-        Column("sentence", UnicodeText, nullable=False),
-        Column("type", UnicodeText),
-        Column("language", UnicodeText),
-        Column("entities", UnicodeText),
-        Column("row_hash", String(64)),
-        Column("export_request_id", UnicodeText),
-        Column("requested_time", _time),
-        Column("loaded_at", _time),
-        schema=parts.get("schema"),
-        info={"name": name},
+        Column("snapshot", _time(), nullable=False),
+        Column("task_name", _text()),
+        Column("sentence", _text(), nullable=False),
+        Column("type", _text()),
+        Column("language", _text()),
+        Column("entities", _text()),
+        Column("export_request_id", _text()),
+        Column("requested_time", _time()),
+        Column("loaded_at", _time()),
+        schema=f"{catalog}.{schema}" if catalog else schema,
+        info={"name": name, "has_catalog": bool(catalog)},
+        **options,
     )
-    # Not unique with row_hash: an export may have an utterance twice, and a snapshot is what the export has.
+    # Not unique: an export may have an utterance twice, and a snapshot has what the export has.
     Index(None, table.c.bot_id, table.c.snapshot)
     return table
 
@@ -81,40 +105,27 @@ def _unquoted(part: str) -> str:
 
 
 def as_utc(value: datetime) -> datetime:
-    """
-    Read a time of the table; databases without time zones give it without one.
-
-    :param value: what the database gave.
-    """
+    """Return a time of the table in UTC; databases without time zones return it without one."""
     return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
 
 
 def create_statements(table: Table, dialect: Dialect) -> list[str]:
-    """
-    Write what makes the table and its index.
-
-    :param table: from :func:`utterances_table`.
-    :param dialect: the database's.
-    """
+    """Return the statements that create the table and, where the database has indexes, its index."""
     elements: list[Any] = [CreateTable(table)]
-    if dialect.name != "postgresql":
+    if dialect.name not in {"postgresql", *_WITHOUT_INDEXES}:
         elements += map(CreateIndex, table.indexes)
     texts = [str(element.compile(dialect=dialect)) for element in elements]
     if dialect.name == "postgresql":
-        # Without a name: it finds one that is free. A table that was put aside keeps its index's name.
+        # PostgreSQL then chooses a free name: a table that was renamed keeps its index's name.
         name = dialect.identifier_preparer.format_table(table)
         texts.append(f"CREATE INDEX ON {name} (bot_id, snapshot)")
-    return [text.replace(", \n\t", ", ").replace("\n", "").replace("\t", "").strip() for text in texts]
+    return [
+        text.replace(", \n\t", ", ").replace("\n)", ") ").replace("\n", "").replace("\t", "").strip()
+        for text in texts
+    ]
 
 
-def add_statements(table: Table, names: Iterable[str], dialect: Any) -> list[str]:
-    """
-    Write what adds columns to the table.
-
-    :param table: from :func:`utterances_table`.
-    :param names: the columns.
-    :param dialect: the database's.
-    """
+def _add_statements(table: Table, names: Iterable[str], dialect: Any) -> list[str]:
     compiler = dialect.ddl_compiler(dialect, None)
     name = dialect.identifier_preparer.format_table(table)
     return [
@@ -122,70 +133,63 @@ def add_statements(table: Table, names: Iterable[str], dialect: Any) -> list[str
     ]
 
 
-def missing_columns(
-    table: Table, found: Iterable[Mapping[str, Any]], dialect: Dialect, *, may_add: bool
-) -> tuple[str, ...]:
+def check_columns(table: Table, found: Iterable[Mapping[str, Any]], dialect: Dialect) -> None:
     """
-    Compare the table that there is with the one that is needed. Further columns are left alone.
+    Compare an existing table's columns, as SQLAlchemy's inspector returns them, with those needed; others are allowed.
 
-    :param table: from :func:`utterances_table`.
-    :param found: its columns, as SQLAlchemy's inspector gives them.
-    :param dialect: the database's.
-    :param may_add: missing columns may be added.
-    :return: the columns to add.
-    :raises KoreAIConfigurationError: a column is of the wrong kind, or one is missing and must not be added; the text
-        has the statements that mend it.
+    :raises KoreAIConfigurationError: a column is missing or of the wrong type. The text has the statements to run.
     """
-    there = {column["name"]: column["type"] for column in found}
-    missing = tuple(name for name in COLUMNS if name not in there)
-    wrong = [
-        f"{name} is {there[name]!s:.40} instead of {table.c[name].type.compile(dialect=dialect)}"
-        for name in COLUMNS
-        if name in there and not _fits(name, there[name], dialect)
-    ]
-    if not wrong and (not missing or (may_add and not set(missing) & set(_ESSENTIAL))):
-        return missing
+    existing = {column["name"]: column["type"] for column in found}
+    missing = [name for name in COLUMNS if name not in existing]
     problems = [f"it has no column {', '.join(missing)}"] if missing else []
-    remedy = "Name another table, which is then created"
+    wrong = [
+        f"{name} is {existing[name]!s:.40} instead of {table.c[name].type.compile(dialect=dialect)}"
+        for name in COLUMNS
+        if name in existing and not _fits(name, existing[name], dialect)
+    ]
+    if not missing and not wrong:
+        return
+    remedy = "Name a table that does not exist yet; it is then created"
     if not wrong and not set(missing) & set(_ESSENTIAL):
-        remedy += f"; or pass add_columns=True, or run: {'; '.join(add_statements(table, missing, dialect))}"
+        remedy += f". Or add what is missing: {'; '.join(_add_statements(table, missing, dialect))}"
     raise KoreAIConfigurationError(
         f"table={table.info['name']!r} cannot hold utterances: {'; '.join(problems + wrong)}. {remedy}"
     )
 
 
 def _fits(name: str, kind: Any, dialect: Dialect) -> bool:
-    if name in ("snapshot", "requested_time", "loaded_at"):
-        # Without a time zone PostgreSQL would compare it in the session's.
-        return isinstance(kind, DateTime) and (
-            dialect.name != "postgresql" or bool(getattr(kind, "timezone", False))
-        )
-    return isinstance(kind, (String, JSON) if name == "entities" else String)
+    if name not in _TIMES:
+        return isinstance(kind, (String, JSON) if name == "entities" else String)
+    if not isinstance(kind, DateTime):
+        return False
+    if dialect.name == "postgresql":
+        # Without a time zone PostgreSQL would compare in the session's.
+        return bool(getattr(kind, "timezone", False))
+    return dialect.name not in _MYSQL or name != "snapshot" or getattr(kind, "fsp", None) == 6
 
 
 def check_name(table: Table, dialect: Dialect) -> None:
     """
-    Refuse a name that is too long: PostgreSQL would cut it, and not find the table again.
+    Refuse a name that the database does not have: of three parts, or longer than PostgreSQL's, which it would cut.
 
-    :param table: from :func:`utterances_table`.
-    :param dialect: the database's.
-    :raises KoreAIConfigurationError: it is too long.
+    :raises KoreAIConfigurationError: it is such a name.
     """
-    most = dialect.max_identifier_length
-    if dialect.name != "postgresql" or all(
-        len(name.encode()) <= most for name in (table.name, table.schema or "")
+    name = table.info["name"]
+    if table.info["has_catalog"] and dialect.name not in _WITH_CATALOGS:
+        raise KoreAIConfigurationError(
+            f"table={name!r} has three parts, and {dialect.name} has no names of the form database.schema.table. Use table "
+            "or schema.table, and choose the database in the connection."
+        )
+    longest = dialect.max_identifier_length
+    if dialect.name == "postgresql" and any(
+        len(part.encode()) > longest for part in (table.name, table.schema or "")
     ):
-        return
-    raise KoreAIConfigurationError(
-        f"table={table.info['name']!r} is too long; a name in PostgreSQL has at most {most} bytes."
-    )
+        raise KoreAIConfigurationError(
+            f"table={name!r} is too long: a name in PostgreSQL has at most {longest} bytes."
+        )
 
 
 def lock_key(*what: object) -> int:
-    """
-    Give the number of an advisory lock, 64 bits with a sign.
-
-    :param what: what is locked, in words or numbers.
-    """
+    """Return the number, of 64 bits with a sign, of the lock of something."""
     name = "\0".join(map(str, ("airflow_provider_koreai", *what)))
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_koreai import deferral
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.jobs import confirming
 from tests.support.deployment import PostgreSQL, Processes, postgresql_programs
 from tests.support.installation import AirflowInstallation
-from tests.support.warehouses import postgresql_warehouse, sqlite_warehouse
+from tests.support.warehouses import (
+    MariaDB,
+    mariadb_hook,
+    mariadb_warehouse,
+    postgresql_warehouse,
+    sqlite_warehouse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,4 +100,33 @@ def postgresql(postgresql_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -
     """A connection ``postgres_test`` to a server, and the name of a table that is not there."""
     warehouse, connection = postgresql_warehouse(postgresql_server)
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_TEST", connection)
+    return warehouse
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    """A MariaDB server for the whole session."""
+    if not MariaDB.is_installed():
+        pytest.skip("MariaDB (apt: mariadb-server) or PyMySQL is not installed")
+    processes = Processes()
+    try:
+        server = MariaDB(processes)
+        server.start()
+        yield server
+    finally:
+        processes.stop()
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A connection ``mariadb_test`` to a server, and the name of a table that is not there."""
+    warehouse, connection = mariadb_warehouse(mariadb_server)
+    monkeypatch.setenv("AIRFLOW_CONN_MARIADB_TEST", connection)
+    kind = type(BaseHook.get_connection(warehouse.conn_id))
+    get_hook = kind.get_hook
+
+    def with_pymysql(self: Any, **more: Any) -> Any:
+        return mariadb_hook(self.conn_id) if self.conn_type == "mysql" else get_hook(self, **more)
+
+    monkeypatch.setattr(kind, "get_hook", with_pymysql)
     return warehouse

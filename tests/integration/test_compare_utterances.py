@@ -276,11 +276,11 @@ def test_the_first_run_has_neither_table_nor_snapshot_and_passes(warehouse: Ware
     assert warehouse.table not in warehouse.tables()
 
 
-@pytest.mark.parametrize("mode", ["snapshot", "latest"])
+@pytest.mark.parametrize("keep", ["all", "latest"])
 def test_a_run_that_is_repeated_without_a_snapshot_before_it_does_not_lose_what_it_has_loaded(
-    warehouse: Warehouse, new: str, tmp_path: Path, mode: str
+    warehouse: Warehouse, new: str, tmp_path: Path, keep: str
 ) -> None:
-    load(warehouse, new, MONDAY, mode=mode)
+    load(warehouse, new, MONDAY, keep=keep)
     limits = {"max_removed_fraction": 0.2, "after_snapshot": MONDAY}
     assert compare_with(warehouse, after=new, **limits)["unchanged"] == 3
     with pytest.raises(KoreAIComparisonError, match="3 of 3 utterances were removed"):

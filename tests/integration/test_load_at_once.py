@@ -20,6 +20,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_koreai.exceptions import KoreAIDatabaseError
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
+from airflow_provider_koreai.warehouse import database
+from airflow_provider_koreai.warehouse.table import lock_key
 from tests.support.deployment import free_ports, wait_until
 from tests.support.running import prepare_thread, run_task
 
@@ -45,7 +47,7 @@ class Loading:
 
     def __init__(self, warehouse: Warehouse, pipe: Path, pool: ThreadPoolExecutor, **more: Any) -> None:
         os.mkfifo(pipe)
-        self.future: Future[Any] = pool.submit(load, warehouse, pipe, batch_size=10, **more)
+        self.future: Future[Any] = pool.submit(load, warehouse, pipe, **more)
         self._file = open_pipe(pipe, has_ended=self.future.done)
         self._file.write(HEADER + b"A,first half,c,en\n" * 5000)
 
@@ -119,9 +121,10 @@ def check_that_the_later_one_is_left(warehouse: Warehouse, first: Loading, secon
 # -- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
-def test_another_bots_load_does_not_wait(postgresql, tmp_path, pool):
+def test_another_bots_load_does_not_wait(postgresql, tmp_path, pool, monkeypatch):
     loading = begun(postgresql, tmp_path / "pipe", pool)
-    load(postgresql, export(tmp_path / "x.csv", "other"), bot_id="st-other", lock_timeout=1)
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 1)
+    load(postgresql, export(tmp_path / "x.csv", "other"), bot_id="st-other")
     # And nobody sees a part of what is still being loaded.
     assert [row.sentence for row in postgresql.rows()] == ["other"]
     assert loading.finish()["inserted"] == 5010
@@ -152,10 +155,11 @@ def test_a_stricter_isolation_level_of_the_connection_makes_no_difference(
     check_that_the_later_one_is_left(postgresql, loading, second)
 
 
-def test_a_load_that_has_waited_long_enough_says_so(postgresql, tmp_path, pool):
+def test_a_load_that_has_waited_long_enough_says_so(postgresql, tmp_path, pool, monkeypatch):
     loading = begun(postgresql, tmp_path / "pipe", pool)
-    with pytest.raises(KoreAIDatabaseError, match=r"lock timeout.*lock_timeout=0\.2 s") as caught:
-        load(postgresql, export(tmp_path / "x.csv", "one"), lock_timeout=0.2)
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.2)
+    with pytest.raises(KoreAIDatabaseError, match=r"lock timeout.*longer than 0\.2 s") as caught:
+        load(postgresql, export(tmp_path / "x.csv", "one"))
     assert not isinstance(caught.value, AirflowFailException)
     assert loading.finish()["inserted"] == 5010
 
@@ -198,7 +202,7 @@ def test_a_database_that_is_not_there_is_an_error_to_retry(postgresql, tmp_path,
     (port,) = free_ports(1)
     there = json.loads(os.environ["AIRFLOW_CONN_POSTGRES_TEST"])
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_TEST", json.dumps({**there, "port": port}))
-    with pytest.raises(KoreAIDatabaseError, match=r"conn_id='postgres_test' says: .*refused") as caught:
+    with pytest.raises(KoreAIDatabaseError, match=r"conn_id='postgres_test' reported: .*refused") as caught:
         load(postgresql, export(tmp_path / "x.csv", "one"))
     assert not isinstance(caught.value, AirflowFailException)
     assert there["password"] not in str(caught.value)
@@ -208,8 +212,41 @@ def test_a_connection_whose_cursors_give_dicts_will_do(postgresql, tmp_path, mon
     there = json.loads(os.environ["AIRFLOW_CONN_POSTGRES_TEST"])
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_TEST", json.dumps({**there, "extra": {"cursor": "dictcursor"}}))
     for _ in range(2):
-        load(postgresql, export(tmp_path / "x.csv", "one"), mode="latest")
+        load(postgresql, export(tmp_path / "x.csv", "one"), keep="latest")
     assert [row.sentence for row in postgresql.rows()] == ["one"]
+
+
+# -- MariaDB ----------------------------------------------------------------------------------------------------------
+
+
+def test_mariadbs_first_loads_of_many_bots_at_once_make_one_table(mariadb, tmp_path, pool):
+    path = export(tmp_path / "x.csv", "one")
+    loads = [pool.submit(load, mariadb, path, bot_id=f"st-{number}") for number in range(6)]
+    assert [each.result(60)["inserted"] for each in loads] == [1] * 6
+    assert len(mariadb.rows()) == 6
+
+
+def test_a_load_of_the_same_bot_into_mariadb_that_has_waited_long_enough_says_so(
+    mariadb, tmp_path, pool, monkeypatch
+):
+    load(mariadb, export(tmp_path / "x.csv", "earlier"))
+    loading = Loading(mariadb, tmp_path / "pipe", pool)
+    wait_until(
+        "it holds the lock", lambda: mariadb.run(LOCKED, f"koreai {key_of(mariadb)}")[0][0], 30, every=0.05
+    )
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.1)
+    with pytest.raises(KoreAIDatabaseError, match=r"longer than 0\.1 s.*rolled back") as caught:
+        load(mariadb, export(tmp_path / "x.csv", "one"))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert loading.finish()["replaced"] == 1
+    assert len(mariadb.rows()) == 5010
+
+
+LOCKED = "SELECT IS_USED_LOCK(%s) IS NOT NULL"
+
+
+def key_of(warehouse: Warehouse) -> int:
+    return lock_key(warehouse.table, "st-one")
 
 
 # -- SQLite -----------------------------------------------------------------------------------------------------------
@@ -223,12 +260,13 @@ def test_sqlites_second_writer_waits(sqlite, tmp_path, pool):
     assert len(sqlite.rows()) == 5011
 
 
-def test_sqlites_second_writer_says_that_it_has_waited_long_enough(sqlite, tmp_path, pool):
+def test_sqlites_second_writer_says_that_it_has_waited_long_enough(sqlite, tmp_path, monkeypatch):
     load(sqlite, export(tmp_path / "x.csv", "earlier"))
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.1)
     with sqlite.connect() as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(KoreAIDatabaseError, match=r"database is locked.*lock_timeout=0\.1 s") as caught:
-            load(sqlite, export(tmp_path / "x.csv", "one"), lock_timeout=0.1)
+        with pytest.raises(KoreAIDatabaseError, match=r"database is locked.*longer than 0\.1 s") as caught:
+            load(sqlite, export(tmp_path / "x.csv", "one"))
     assert not isinstance(caught.value, AirflowFailException)
     assert [row.sentence for row in sqlite.rows()] == ["earlier"]
 
@@ -238,7 +276,7 @@ import sys
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
 path, table = sys.argv[1:]
 KoreAILoadUtterancesOperator(
-    task_id="load", path=path, table=table, conn_id="sqlite_test", bot_id="st-one", snapshot="2026-11-24", batch_size=10
+    task_id="load", path=path, table=table, conn_id="sqlite_test", bot_id="st-one", snapshot="2026-11-24"
 ).execute({})
 """
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseHook
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDatabaseError, KoreAIFileError
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
-from airflow_provider_koreai.utterances import read_utterances
-from airflow_provider_koreai.utterances.row_hash import row_hash
+from airflow_provider_koreai.warehouse import rows as rows_module
 from tests.support.running import new_context, run_task
+from tests.support.warehouses import mariadb_hook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "postgresql with psycopg2"])
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql with psycopg2", "mariadb"])
 def warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     """Each database, and PostgreSQL with both drivers that Airflow's hook may choose."""
     name, _, driver = request.param.partition(" with ")
@@ -99,7 +99,6 @@ def test_a_row_says_whose_utterance_it_is_of_when_and_from_which_export(warehous
     began = datetime.now(timezone.utc)
     load(warehouse, path, request_id="r-1", requested_time="2026-11-24T05:06:07.089Z")
     (row,) = warehouse.rows()
-    (utterance,) = read_utterances(str(path))
     assert row[:-1] == (
         BOT,
         "2026-11-24T00:00:00+00:00",
@@ -108,7 +107,6 @@ def test_a_row_says_whose_utterance_it_is_of_when_and_from_which_export(warehous
         "c",
         "en",
         '[{"name":"City","value":"São Paulo"}]',
-        row_hash(utterance),
         "r-1",
         "2026-11-24T05:06:07.089000+00:00",
     )
@@ -123,13 +121,12 @@ def test_what_the_file_and_the_task_do_not_say_is_null(warehouse, tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 200])
-def test_whatever_a_sentence_holds_is_data(warehouse, tmp_path, batch_size):
+def test_whatever_a_sentence_holds_is_data(warehouse, tmp_path, batch_size, monkeypatch):
+    monkeypatch.setattr(rows_module, "BATCH_SIZE", batch_size)
     rows = [(text or "-", text, text or "-", text or "-") for text in HOSTILE]
-    path = write_csv(tmp_path / "x.csv", rows)
-    load(warehouse, path, batch_size=batch_size)
+    load(warehouse, write_csv(tmp_path / "x.csv", rows))
     found = warehouse.rows()
     assert sorted((row.task_name, row.sentence, row.type, row.language) for row in found) == sorted(rows)
-    assert {row.row_hash for row in found} == set(map(row_hash, read_utterances(str(path))))
 
 
 def test_entities_are_stored_as_json_whatever_they_hold(warehouse, tmp_path):
@@ -153,13 +150,13 @@ def test_a_file_may_be_compressed(warehouse, tmp_path, name):
 
 def test_more_rows_than_a_batch_holds_are_all_loaded(warehouse, tmp_path):
     path = export(tmp_path / "x.csv", *(f"{number:04}" for number in range(1001)))
-    assert load(warehouse, path, batch_size="100")["inserted"] == 1001
+    assert load(warehouse, path)["inserted"] == 1001
     assert [sentence for _, sentence in warehouse.sentences()] == [f"{number:04}" for number in range(1001)]
 
 
 def test_an_utterance_that_the_file_has_twice_is_loaded_twice(warehouse, tmp_path):
     assert load(warehouse, export(tmp_path / "x.csv", "one", "one"))["inserted"] == 2
-    assert len({row.row_hash for row in warehouse.rows()}) == 1
+    assert [row.sentence for row in warehouse.rows()] == ["one", "one"]
 
 
 # -- snapshots --------------------------------------------------------------------------------------------------------
@@ -216,22 +213,110 @@ def test_without_a_snapshot_it_is_the_runs_time(sqlite, tmp_path, snapshot, run,
 def test_latest_replaces_the_bots_earlier_snapshots_only(warehouse, tmp_path):
     load(warehouse, export(tmp_path / "x.csv", "old"), MONDAY)
     load(warehouse, export(tmp_path / "x.csv", "other"), MONDAY, bot_id="st-other")
-    result = load(warehouse, export(tmp_path / "x.csv", "new"), TUESDAY, mode="latest")
+    result = load(warehouse, export(tmp_path / "x.csv", "new"), TUESDAY, keep="latest")
     assert (result["inserted"], result["replaced"]) == (1, 1)
     assert warehouse.sentences() == [(MONDAY, "other"), (TUESDAY, "new")]
 
 
 def test_latest_may_be_loaded_again(warehouse, tmp_path):
     for sentence in ("wrong", "right"):
-        load(warehouse, export(tmp_path / "x.csv", sentence), mode="latest")
+        load(warehouse, export(tmp_path / "x.csv", sentence), keep="latest")
     assert warehouse.sentences() == [(TUESDAY, "right")]
 
 
 def test_latest_skips_a_snapshot_that_is_older_than_the_tables(warehouse, tmp_path):
-    load(warehouse, export(tmp_path / "x.csv", "new"), TUESDAY, mode="latest")
+    load(warehouse, export(tmp_path / "x.csv", "new"), TUESDAY, keep="latest")
     with pytest.raises(AirflowSkipException, match="snapshot of 2026-11-24T00:00:00"):
-        load(warehouse, export(tmp_path / "x.csv", "backfilled"), MONDAY, mode="latest")
+        load(warehouse, export(tmp_path / "x.csv", "backfilled"), MONDAY, keep="latest")
     assert warehouse.sentences() == [(TUESDAY, "new")]
+
+
+# -- history: an export is always of now ------------------------------------------------------------------------------
+
+
+def test_a_snapshot_is_not_replaced_by_an_export_more_than_a_day_younger(warehouse, tmp_path):
+    path = export(tmp_path / "x.csv", "of that day")
+    load(warehouse, path, requested_time="2026-11-24T05:00:00.000Z")
+    later = export(tmp_path / "later.csv", "of now")
+    with pytest.raises(
+        KoreAIConfigurationError,
+        match=r"export of 2026-11-24T05:00:00\+00:00, and this export is of 2026-11-25T05:00:01\+00:00",
+    ) as caught:
+        load(warehouse, later, requested_time="2026-11-25T05:00:01.000Z")
+    assert isinstance(caught.value, AirflowFailException)
+    assert "rewrite_history=True" in str(caught.value)
+    assert warehouse.sentences() == [(TUESDAY, "of that day")]
+
+
+@pytest.mark.parametrize(
+    ("requested_time", "more"),
+    [
+        ("2026-11-25T05:00:00.000Z", {}),
+        ("2026-11-20T05:00:00.000Z", {}),
+        ("2026-12-25T05:00:00.000Z", {"rewrite_history": True}),
+        ("2026-12-25T05:00:00.000Z", {"rewrite_history": "True"}),
+    ],
+)
+def test_it_is_replaced_within_a_day_by_an_older_export_or_where_that_is_allowed(
+    warehouse, tmp_path, requested_time, more
+):
+    load(warehouse, export(tmp_path / "x.csv", "first"), requested_time="2026-11-24T05:00:00.000Z")
+    load(warehouse, export(tmp_path / "x.csv", "second"), requested_time=requested_time, **more)
+    assert warehouse.sentences() == [(TUESDAY, "second")]
+
+
+def test_an_export_of_an_unknown_time_counts_as_one_of_now(warehouse, tmp_path):
+    load(warehouse, export(tmp_path / "x.csv", "earlier"), requested_time="2020-11-24T05:00:00.000Z")
+    with pytest.raises(KoreAIConfigurationError, match="more than a day younger"):
+        load(warehouse, export(tmp_path / "x.csv", "now"))
+    assert warehouse.sentences() == [(TUESDAY, "earlier")]
+
+
+def test_latest_does_not_rewrite_the_same_snapshot_either(sqlite, tmp_path):
+    path = export(tmp_path / "x.csv", "one")
+    load(sqlite, path, keep="latest", requested_time="2026-11-24T05:00:00.000Z")
+    with pytest.raises(KoreAIConfigurationError, match="more than a day younger"):
+        load(sqlite, path, keep="latest", requested_time="2026-11-26T05:00:00.000Z")
+    # Of the next day it is no history.
+    assert load(sqlite, path, WEDNESDAY, keep="latest", requested_time="2026-11-26T05:00:00.000Z")["replaced"]
+
+
+def load_in_run(warehouse: Warehouse, path: Path, *, logical: int, end: int, **more: Any) -> Any:
+    """Load in a run whose logical date and whose interval's end are these days of November."""
+    run = SimpleNamespace(
+        logical_date=datetime(2026, 11, logical, tzinfo=timezone.utc),
+        data_interval_end=datetime(2026, 11, end, tzinfo=timezone.utc),
+        run_after=None,
+    )
+    arguments = {"table": warehouse.table, "conn_id": warehouse.conn_id, "bot_id": BOT, **more}
+    task = KoreAILoadUtterancesOperator(task_id="load", path=str(path), **arguments)
+    return run_task(task, new_context(dag_run=run))
+
+
+def test_a_backfill_does_not_make_a_past_of_todays_utterances(sqlite, tmp_path):
+    path = export(tmp_path / "x.csv", "of now")
+    times = {"logical": 2, "end": 3, "requested_time": "2026-11-27T05:00:00.000Z"}
+    with pytest.raises(
+        KoreAIConfigurationError,
+        match=r"ended at 2026-11-03T00:00:00\+00:00, and the export is of 2026-11-27T05:00:00\+00:00",
+    ):
+        load_in_run(sqlite, path, **times)
+    assert sqlite.table not in sqlite.tables()
+    load_in_run(sqlite, path, rewrite_history=True, **times)
+    assert sqlite.sentences() == [("2026-11-02", "of now")]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"logical": 16, "end": 23},  # a weekly run on its day
+        {"logical": 23, "end": 16},  # started by hand between two intervals
+    ],
+)
+def test_a_run_on_its_day_is_not_taken_for_a_backfill(sqlite, tmp_path, times):
+    path = export(tmp_path / "x.csv", "one")
+    load_in_run(sqlite, path, **times, requested_time="2026-11-23T05:00:00.000Z")
+    assert len(sqlite.rows()) == 1
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
@@ -253,9 +338,11 @@ def test_the_statement_of_the_error_makes_a_table_that_fits(warehouse, tmp_path)
 
 
 def make_table(warehouse: Warehouse, *, without: tuple[str, ...] = (), **kinds: str) -> None:
-    time = "DATETIME" if warehouse.conn_id == "sqlite_test" else "TIMESTAMP WITH TIME ZONE"
+    time = {"sqlite_test": "DATETIME", "mariadb_test": "DATETIME(6)"}.get(
+        warehouse.conn_id, "TIMESTAMP WITH TIME ZONE"
+    )
     columns = dict.fromkeys(
-        ["bot_id", "task_name", "sentence", "type", "language", "entities", "row_hash", "export_request_id"],
+        ["bot_id", "task_name", "sentence", "type", "language", "entities", "export_request_id"],
         "TEXT",
     )
     columns |= dict.fromkeys(["snapshot", "requested_time", "loaded_at"], time)
@@ -275,35 +362,29 @@ def test_a_column_that_is_missing_is_told_with_the_statement_that_adds_it(wareho
     path = export(tmp_path / "x.csv", "one")
     with pytest.raises(KoreAIConfigurationError, match="it has no column language, loaded_at") as caught:
         load(warehouse, path)
-    for statement in str(caught.value).partition("or run: ")[2].split("; "):
+    for statement in str(caught.value).partition("Or add what is missing: ")[2].split("; "):
         warehouse.run(statement)
     assert load(warehouse, path)["inserted"] == 1
 
 
-def test_missing_columns_are_added_where_that_is_asked_for(warehouse, tmp_path, caplog):
-    make_table(warehouse, without=("language", "row_hash"))
-    with caplog.at_level("INFO"):
-        load(warehouse, export(tmp_path / "x.csv", "one"), add_columns=True)
-    assert warehouse.rows()[0].language == "en"
-    assert f"ALTER TABLE {warehouse.table} ADD language" in caplog.text
-
-
-def test_no_columns_are_added_to_a_table_of_something_else(warehouse, tmp_path):
+def test_no_columns_are_offered_for_a_table_of_something_else(warehouse, tmp_path):
     warehouse.run(f"CREATE TABLE {warehouse.table} (id INTEGER, name TEXT)")
-    with pytest.raises(KoreAIConfigurationError, match="Name another table"):
-        load(warehouse, export(tmp_path / "x.csv", "one"), add_columns=True)
+    with pytest.raises(KoreAIConfigurationError, match="Name a table that does not exist yet") as caught:
+        load(warehouse, export(tmp_path / "x.csv", "one"))
+    assert "ALTER TABLE" not in str(caught.value)
 
 
 def test_a_column_of_the_wrong_kind_is_told(warehouse, tmp_path):
     make_table(warehouse, sentence="INTEGER", loaded_at="TEXT")
     with pytest.raises(
-        KoreAIConfigurationError, match="sentence is INTEGER instead of TEXT; loaded_at is TEXT instead of"
+        KoreAIConfigurationError,
+        match=r"sentence is INT.* instead of (LONG)?TEXT; loaded_at is TEXT instead of",
     ):
-        load(warehouse, export(tmp_path / "x.csv", "one"), add_columns=True)
+        load(warehouse, export(tmp_path / "x.csv", "one"))
 
 
 def test_names_are_quoted(warehouse, tmp_path):
-    schema = "main" if warehouse.conn_id == "sqlite_test" else "public"
+    schema = {"sqlite_test": "main", "mariadb_test": "warehouse"}.get(warehouse.conn_id, "public")
     warehouse.table = f'{schema}."Odd ""name""; DROP.{warehouse.table}"'
     load(warehouse, export(tmp_path / "x.csv", "one"))
     result = load(warehouse, export(tmp_path / "x.csv", "two"))
@@ -311,16 +392,16 @@ def test_names_are_quoted(warehouse, tmp_path):
     assert warehouse.sentences() == [(TUESDAY, "two")]
 
 
-@pytest.mark.parametrize("table", ["", "a.b.c", ".a", "a.", 'a"b', '"a', "100%", "a\nb", None])
+@pytest.mark.parametrize("table", ["", "a.b.c.d", '"a.b".c.d', ".a", "a.", 'a"b', '"a', "100%", "a\nb", None])
 def test_what_is_no_tables_name_is_refused(sqlite, tmp_path, table):
-    with pytest.raises(KoreAIConfigurationError, match="is no table's name"):
+    with pytest.raises(KoreAIConfigurationError, match="is not a table name"):
         load(sqlite, export(tmp_path / "x.csv", "one"), table=table)
 
 
 def test_a_name_that_postgresql_would_cut_is_refused(postgresql, tmp_path):
     table = "é" * 31 + "ab"
     with pytest.raises(
-        KoreAIConfigurationError, match="is too long; a name in PostgreSQL has at most 63 bytes"
+        KoreAIConfigurationError, match="is too long: a name in PostgreSQL has at most 63 bytes"
     ):
         load(postgresql, export(tmp_path / "x.csv", "one"), table=table)
     assert load(postgresql, export(tmp_path / "x.csv", "one"), table=table[:-1])["replaced"] == 0
@@ -367,13 +448,18 @@ def test_a_schema_that_is_not_there_is_told(warehouse, tmp_path):
         load(warehouse, export(tmp_path / "x.csv", "one"), table="nowhere.utterances")
 
 
+def test_a_name_of_three_parts_is_refused_where_the_database_has_none(warehouse, tmp_path):
+    with pytest.raises(KoreAIConfigurationError, match=r"has no names of the form database\.schema\.table"):
+        load(warehouse, export(tmp_path / "x.csv", "one"), table="a.b.c")
+
+
 # -- bad input: the earlier snapshot stays ----------------------------------------------------------------------------
 
 
 HEADER = b"taskName,sentence,type,language\n"
 # Python 3.10's csv module reads none.
 NUL_IN_CSV = (
-    "Row 51 of the file .* holds a NUL character"
+    "Row 51 of the file.* contains a NUL character"
     if sys.version_info >= (3, 11)
     else r"The CSV file is broken: line 5\d: line contains NUL"
 )
@@ -390,8 +476,8 @@ GOOD = b"A,one,c,en\n" * 50
         (HEADER + GOOD + b'A,"two\x00",c,en\n', NUL_IN_CSV),
         (gzip.compress(HEADER + GOOD * 99)[:-20], "compressed file is damaged"),
         (b'[{"sentence":"a"},{"taskName":"b"}]', "element 2: 'sentence' is missing"),
-        (b'[{"sentence":"a"},{"sentence":"\\ud83d"}]', "Row 2 of the file .* half a surrogate pair"),
-        (None, "There is no such file"),
+        (b'[{"sentence":"a"},{"sentence":"\\ud83d"}]', "Row 2 of the file.* half a surrogate pair"),
+        (None, "there is no such file"),
     ],
 )
 def test_a_broken_file_fails_for_good_and_the_earlier_snapshot_stays(warehouse, tmp_path, content, said):
@@ -399,7 +485,7 @@ def test_a_broken_file_fails_for_good_and_the_earlier_snapshot_stays(warehouse, 
     load(warehouse, path)
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(KoreAIFileError, match=said) as caught:
-        load(warehouse, path, batch_size=20)
+        load(warehouse, path)
     assert isinstance(caught.value, AirflowFailException)
     assert str(path) in str(caught.value)
     assert warehouse.sentences() == [(TUESDAY, "earlier")]
@@ -425,7 +511,7 @@ def test_what_databases_do_not_take_is_replaced_where_that_is_asked_for(warehous
 
 def test_fewer_rows_than_min_rows_keep_the_earlier_snapshot(warehouse, tmp_path):
     load(warehouse, export(tmp_path / "x.csv", "earlier"))
-    with pytest.raises(KoreAIFileError, match="It has 2 utterances; min_rows=3"):
+    with pytest.raises(KoreAIFileError, match="2 utterances are fewer than min_rows=3"):
         load(warehouse, export(tmp_path / "x.csv", "one", "two"), min_rows="3")
     assert warehouse.sentences() == [(TUESDAY, "earlier")]
 
@@ -439,20 +525,63 @@ def test_an_export_without_utterances_is_loaded_where_no_min_rows_is_set(warehou
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
-        ("mode", "append"),
+        ("keep", "append"),
         ("snapshot", "yesterday"),
         ("file_type", "xlsx"),
         ("bot_id", " "),
-        ("batch_size", 0),
         ("min_rows", -1),
         ("on_unstorable", "ignore"),
-        ("lock_timeout", "long"),
+        ("rewrite_history", "perhaps"),
         ("path", "/data/"),
     ],
 )
 def test_a_wrong_argument_is_refused_by_its_name(sqlite, tmp_path, argument, value):
     with pytest.raises(KoreAIConfigurationError, match=argument):
         load(sqlite, **{"path": export(tmp_path / "x.csv", "one"), argument: value})
+
+
+# -- databases without transactions -----------------------------------------------------------------------------------
+
+
+def test_a_connection_in_autocommit_is_refused_before_anything_is_written(mariadb, tmp_path, monkeypatch):
+    kind = type(BaseHook.get_connection(mariadb.conn_id))
+    monkeypatch.setattr(
+        kind, "get_hook", lambda self, **_: mariadb_hook(self.conn_id, isolation_level="AUTOCOMMIT")
+    )
+    with pytest.raises(
+        KoreAIConfigurationError, match=r"is in autocommit mode.*nothing was loaded.*staging table"
+    ):
+        load(mariadb, export(tmp_path / "x.csv", "one"))
+    assert mariadb.table not in mariadb.tables()
+
+
+def test_a_table_of_an_engine_without_transactions_is_refused(mariadb, tmp_path):
+    load(mariadb, export(tmp_path / "x.csv", "earlier"))
+    # Its longest key is too short for the index.
+    mariadb.run(f"ALTER TABLE {mariadb.table} DROP INDEX ix_{mariadb.table}_bot_id_snapshot, ENGINE=MyISAM")
+    with pytest.raises(
+        KoreAIConfigurationError, match="the engine MyISAM, which has no transactions"
+    ) as caught:
+        load(mariadb, export(tmp_path / "x.csv", "one"))
+    assert mariadb.sentences() == [(TUESDAY, "earlier")]
+    mariadb.run(str(caught.value).partition("Change it: ")[2])
+    assert load(mariadb, export(tmp_path / "x.csv", "one"))["replaced"] == 1
+
+
+def test_postgresql_is_not_left_in_the_autocommit_of_its_hook(postgresql, tmp_path, monkeypatch):
+    kind = type(BaseHook.get_connection(postgresql.conn_id).get_hook())
+    get_conn = kind.get_conn
+
+    def in_autocommit(self: Any) -> Any:
+        found = get_conn(self)
+        found.autocommit = True
+        return found
+
+    monkeypatch.setattr(kind, "get_conn", in_autocommit)
+    load(postgresql, export(tmp_path / "x.csv", "earlier"))
+    with pytest.raises(KoreAIFileError):
+        load(postgresql, export(tmp_path / "x.csv", "one"), min_rows=2)
+    assert postgresql.sentences() == [(TUESDAY, "earlier")]
 
 
 # -- connections ------------------------------------------------------------------------------------------------------
@@ -462,8 +591,16 @@ def test_a_wrong_argument_is_refused_by_its_name(sqlite, tmp_path, argument, val
     ("connection", "said"),
     [
         (None, "isn't defined"),
-        ({"conn_type": "koreai", "host": "https://bots.kore.ai"}, "is no database's connection"),
-        ({"conn_type": "nosuchdb"}, "Unknown hook type"),
+        ({"conn_type": "koreai", "host": "https://bots.kore.ai"}, "is not a database connection"),
+        (
+            {"conn_type": "nosuchdb"},
+            "type 'nosuchdb', for which no provider is installed.*providers-nosuchdb",
+        ),
+        ({"conn_type": "generic"}, "type 'generic', for which no provider is installed.*providers-postgres"),
+        (
+            {"conn_type": "mssql"},
+            "type 'mssql', for which no provider is installed.*providers-microsoft-mssql",
+        ),
     ],
 )
 def test_a_connection_that_is_none_of_a_database_is_refused(sqlite, tmp_path, monkeypatch, connection, said):

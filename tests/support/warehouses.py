@@ -1,20 +1,28 @@
-"""Databases to load utterances into: SQLite in a file, and a PostgreSQL server that the tests start."""
+"""Databases to load utterances into: SQLite in a file, and PostgreSQL and MariaDB servers that the tests start."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import json
+import os
+import secrets
+import shutil
+import signal
 import sqlite3
+import subprocess
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
+
+from tests.support.deployment import free_ports, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.deployment import PostgreSQL
+    from tests.support.deployment import PostgreSQL, Processes
 
 _numbers = itertools.count(1)
 
@@ -29,7 +37,6 @@ class Row(NamedTuple):
     type: str | None
     language: str | None
     entities: str
-    row_hash: str
     export_request_id: str | None
     requested_time: str | None
     loaded_at: str
@@ -54,7 +61,7 @@ class Warehouse:
         with contextlib.closing(self.connect()) as connection:
             cursor = connection.cursor()
             cursor.execute(statement, parameters)
-            found = cursor.fetchall() if cursor.description else []
+            found = list(cursor.fetchall()) if cursor.description else []
             connection.commit()
             return found
 
@@ -79,9 +86,129 @@ class Warehouse:
 
     def tables(self) -> set[str]:
         """The names of all tables."""
-        catalog = "sqlite_master" if self.conn_id == "sqlite_test" else "pg_tables"
-        column = "name" if self.conn_id == "sqlite_test" else "tablename"
-        return {name for (name,) in self.run(f"SELECT {column} FROM {catalog}")}
+        statement = {
+            "sqlite_test": "SELECT name FROM sqlite_master",
+            "postgres_test": "SELECT tablename FROM pg_tables",
+            "mariadb_test": "SELECT table_name FROM information_schema.tables",
+        }[self.conn_id]
+        return {name for (name,) in self.run(statement)}
+
+
+class MariaDB:
+    """A private MariaDB server on loopback, with the character set that it comes with."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self._folder = processes.new_folder("koreai-mariadb-")
+        self._password = secrets.token_hex(16)
+        self._port = 0
+
+    @staticmethod
+    def is_installed() -> bool:
+        """Whether the server and its driver are there."""
+        return bool(shutil.which("mariadb-install-db", path=_path()) and importlib.util.find_spec("pymysql"))
+
+    def start(self) -> None:
+        """Create the data folder and start the server."""
+        data, bootstrap = self._folder / "data", self._folder / "bootstrap.sql"
+        # The server does not like to run as root.
+        user = ["--user=mysql"] if os.geteuid() == 0 else []
+        if user:
+            shutil.chown(self._folder, "mysql")
+        install = shutil.which("mariadb-install-db", path=_path())
+        assert install
+        done = subprocess.run(
+            [install, "--no-defaults", f"--datadir={data}", "--skip-test-db", *user],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+        bootstrap.write_text(
+            "CREATE DATABASE warehouse;\n"
+            f"CREATE USER airflow@'%' IDENTIFIED BY '{self._password}';\n"
+            "GRANT ALL ON *.* TO airflow@'%';\n"
+        )
+        bootstrap.chmod(0o644)
+        (self._port,) = free_ports(1)
+        server = shutil.which("mariadbd", path=_path())
+        assert server
+        options = {
+            "datadir": data,
+            "socket": self._folder / "socket",
+            "pid-file": self._folder / "pid",
+            "bind-address": "127.0.0.1",
+            "port": self._port,
+            "init-file": bootstrap,
+            "innodb-flush-log-at-trx-commit": 0,
+        }
+        command = [server, "--no-defaults", *(f"--{key}={value}" for key, value in options.items()), *user]
+        log = self._folder / "server.log"
+        self._processes.start(command, log=log, end_with=signal.SIGTERM, cwd=self._folder)
+        wait_until("MariaDB accepts connections", self._answers, 60, every=0.1)
+
+    def connect(self) -> Any:
+        """Open a connection of the driver's."""
+        import pymysql
+
+        # The tests quote names as SQL does, not with backticks.
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self._port,
+            user="airflow",
+            password=self._password,
+            database="warehouse",
+            sql_mode="ANSI_QUOTES",
+        )
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The Airflow connection."""
+        there = {"conn_type": "mysql", "host": "127.0.0.1", "port": self._port, "schema": "warehouse"}
+        return {**there, "login": "airflow", "password": self._password}
+
+    def _answers(self) -> bool:
+        import pymysql
+
+        try:
+            self.connect().close()
+        except pymysql.OperationalError:
+            return False
+        return True
+
+
+def mariadb_hook(conn_id: str, *, isolation_level: str | None = None) -> Any:
+    """A hook as users write one for a driver that needs no compiler, unlike that of Airflow's own provider."""
+    import pymysql
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from sqlalchemy import create_engine
+
+    class PyMySQLHook(DbApiHook):
+        conn_name_attr = "mysql_conn_id"
+        default_conn_name = "mysql_default"
+
+        def get_conn(self) -> Any:
+            found = self.get_connection(self.mysql_conn_id)
+            return pymysql.connect(
+                host=found.host,
+                port=found.port,
+                user=found.login,
+                password=found.password,
+                database=found.schema,
+            )
+
+        def get_sqlalchemy_engine(self, engine_kwargs: Any = None) -> Any:
+            # As Airflow's hooks make it: on SQLAlchemy 1.4 not of its future kind.
+            more = {"isolation_level": isolation_level} if isolation_level else {}
+            return create_engine("mysql+pymysql://", creator=self.get_conn, **more)
+
+    return PyMySQLHook(mysql_conn_id=conn_id)
+
+
+def _path() -> str:
+    return os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
 
 
 def sqlite_warehouse(file: Path) -> tuple[Warehouse, str]:
@@ -100,8 +227,13 @@ def postgresql_warehouse(server: PostgreSQL, database: str = "airflow") -> tuple
     return Warehouse("postgres_test", lambda: server.connect(database)), json.dumps(connection)
 
 
+def mariadb_warehouse(server: MariaDB) -> tuple[Warehouse, str]:
+    """A table on the server, and the Airflow connection to it."""
+    return Warehouse("mariadb_test", server.connect), json.dumps(server.connection)
+
+
 def _iso(value: Any) -> str | None:
-    """SQLite's text, in UTC, and PostgreSQL's time, in any zone, as one."""
+    """SQLite's text and MariaDB's time, in UTC, and PostgreSQL's time, in any zone, as one form."""
     if value is None:
         return None
     time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
