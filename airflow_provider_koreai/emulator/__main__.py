@@ -42,25 +42,22 @@ _PARENT_CHECK_SECONDS = 0.5
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line.
-
-    :param arguments: without the program's name; ``None``: those of this process.
-    """
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_koreai.emulator",
-        description="A local Kore.ai that serves the ML utterance export API, for trying and testing DAGs.",
+        description="A local Kore.ai: exports, imports, trainings and batch tests of ML utterances, to try and test DAGs.",
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=8077, help="port to listen on; 0: any free one (default: %(default)s)")
-    add("--port-file", type=Path, help="file that the port is written to as soon as requests are accepted")
-    add("--client-id", default=DEMO_CLIENT_ID, help="the Client ID that is known (default: %(default)s)")
+    add("--port-file", type=Path, help="write the port to this file once the server accepts requests")
+    add("--client-id", default=DEMO_CLIENT_ID, help="the Client ID to accept (default: %(default)s)")
     add("--client-secret", help=f"its secret (default: ${SECRET_VARIABLE}, else a demo secret)")
     add(
         "--algorithm",
         choices=ALGORITHMS,
         default="HS256",
-        help="what tokens are signed with (default: %(default)s)",
+        help="how tokens must be signed (default: %(default)s)",
     )
     add("--public-key", type=Path, help="PEM file of the public key, for RS256 and RS512")
     add("--enforce-jti", action="store_true", help="refuse tokens without jti")
@@ -88,7 +85,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default="info",
         help="(default: %(default)s)",
     )
-    add("--exit-with-parent", action="store_true", help="end when stdin is closed or the parent process ends")
+    add(
+        "--exit-with-parent", action="store_true", help="exit when stdin is closed or the parent process ends"
+    )
     options = parser.parse_args(arguments)
     if options.algorithm.startswith("RS") and options.public_key is None:
         parser.error(f"--algorithm {options.algorithm} needs --public-key")
@@ -99,7 +98,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     for name in ("public_key", "jwe_private_key", "ssl_certfile", "ssl_keyfile"):
         path = getattr(options, name)
         if path is not None and not path.is_file():
-            parser.error(f"--{name.replace('_', '-')}: there is no file {path}")
+            parser.error(f"--{name.replace('_', '-')}: file not found: {path}")
     return options
 
 
@@ -111,10 +110,7 @@ def _seconds(text: str) -> float:
 
 
 def make_config(options: argparse.Namespace) -> EmulatorConfig:
-    """The server's settings, out of command line, environment and key files.
-
-    :param options: of the command line.
-    """
+    """Return the server's settings from the command line, the environment and key files."""
     jwe_key = None
     if options.enforce_jwe:
         jwe_key = JweKey(options.jwe_private_key.read_bytes() if options.jwe_private_key else None)
@@ -136,12 +132,7 @@ def make_config(options: argparse.Namespace) -> EmulatorConfig:
 
 
 def banner(state: State, base_url: str, *, secret_is_demo: bool) -> str:
-    """What is printed on start.
-
-    :param state: bots and settings.
-    :param base_url: of the server.
-    :param secret_is_demo: whether the secret may be shown.
-    """
+    """Return the text to print on start."""
     config = state.config
     extra: dict[str, Any] = {"bot_id": DEMO_BOT}
     if config.algorithm != "HS256":
@@ -169,13 +160,7 @@ def banner(state: State, base_url: str, *, secret_is_demo: bool) -> str:
 
 
 class EmulatorServer(uvicorn.Server):
-    """uvicorn, saying when it is ready.
-
-    :param config: of uvicorn.
-    :param text: printed on start.
-    :param port: where it listens.
-    :param port_file: the port is written to it once requests are accepted.
-    """
+    """uvicorn that says when it is ready."""
 
     def __init__(self, config: uvicorn.Config, text: str, port: int, port_file: Path | None) -> None:
         super().__init__(config)
@@ -184,7 +169,7 @@ class EmulatorServer(uvicorn.Server):
         self._port_file = port_file
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
+        """Start, then print the text and write the port."""
         await super().startup(sockets)
         print(self._text, flush=True)
         if self._port_file is not None:
@@ -194,11 +179,7 @@ class EmulatorServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket.
-
-    :param host: address.
-    :param port: 0: any free one.
-    """
+    """Return a bound socket."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     sock = socket.socket(family, kind, protocol)
     if os.name == "posix":
@@ -236,10 +217,7 @@ def _exit_with_parent() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until a signal comes.
-
-    :param arguments: of the command line; ``None``: those of this process.
-    """
+    """Serve until a signal arrives."""
     options = parse_arguments(arguments)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
@@ -252,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = make_config(options)
     except (OSError, ValueError) as error:
-        print(f"A key cannot be read: {error}", file=sys.stderr)
+        print(f"Cannot read a key: {error}", file=sys.stderr)
         return 2
     try:
         sock = listen(options.host, options.port)

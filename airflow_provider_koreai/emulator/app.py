@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 
 def create_app(state: State) -> Starlette:
-    """The ASGI application. It has to be served with ``WireProtocol``.
-
-    :param state: what it works on.
-    """
+    """Return the ASGI application. It has to be served with ``WireProtocol``."""
 
     async def refuse(request: Request, error: Exception) -> Response:
         refusal = cast("HTTPException", error)

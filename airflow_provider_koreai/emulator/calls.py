@@ -105,7 +105,7 @@ class Calls:
         return self.guarded(exchange, act_with_faults)
 
     def with_faults(self, exchange: Exchange, faults: FaultList, act: Callable[[], Reply]) -> Reply:
-        """Carry a call out, or not, as the fault that is due has it."""
+        """Carry a call out, unless the fault that is due prevents it, and return the answer."""
         fault = self.take_fault(exchange, faults)
         if fault is None:
             return act()
@@ -180,12 +180,7 @@ class Calls:
 
 
 def route(path: str, endpoint: Endpoint, *methods: str) -> Route:
-    """A route that accepts exactly these methods (Starlette would add HEAD to GET).
-
-    :param path: where.
-    :param endpoint: what answers.
-    :param methods: by which methods.
-    """
+    """Return a route that accepts exactly these methods (Starlette would add HEAD to GET)."""
 
     async def handle(request: Request) -> Response:
         return cast("Response", await endpoint(request))

@@ -1,4 +1,4 @@
-"""Checking the JSON that the control endpoints are given, with messages that say what would be right."""
+"""Checks of the JSON sent to the control endpoints; the messages name the accepted values."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ class ControlError(Exception):
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be.
-
-    :param accepts: whether a value is right.
-    :param meaning: the same in words.
-    """
+    """What a value must be."""
 
     accepts: Callable[[Any], bool]
     meaning: str
@@ -78,38 +74,32 @@ SHARE = Rule(lambda value: _is_number(value) and 0 <= value <= 1, "a number from
 
 
 def at_least(minimum: int) -> Rule:
-    """A whole number with a minimum."""
+    """Return a rule for whole numbers with a minimum."""
     return Rule(lambda value: _is_integer(value) and value >= minimum, f"a whole number, at least {minimum}")
 
 
 def more_than_zero() -> Rule:
-    """A positive number."""
+    """Return a rule for positive numbers."""
     return Rule(lambda value: _is_number(value) and value > 0, "a number above 0")
 
 
 def one_of(*values: str) -> Rule:
-    """One of some strings."""
+    """Return a rule for one of some strings."""
     return Rule(lambda value: value in values, "one of " + ", ".join(f'"{value}"' for value in values))
 
 
 def some_of(*values: str) -> Rule:
-    """A list of some strings."""
+    """Return a rule for a list of some strings."""
     return Rule(
         lambda value: isinstance(value, list) and all(item in values for item in value),
-        "a list out of " + ", ".join(f'"{value}"' for value in values),
+        "a list of any of " + ", ".join(f'"{value}"' for value in values),
     )
 
 
 def check(what: str, document: Any, rules: dict[str, Rule], *, nullable: bool = False) -> dict[str, Any]:
-    """Check an object's keys and values, and report everything that is wrong at once.
-
-    :param what: what its keys are called in messages.
-    :param document: the parsed JSON.
-    :param rules: by key.
-    :param nullable: accept ``null`` for every key.
-    """
+    """Check an object's keys and values, and report everything that is wrong at once."""
     if not isinstance(document, dict):
-        raise ControlError(f"a JSON object of {what}s is expected")
+        raise ControlError(f"the body must be a JSON object of {what}s")
     problems = []
     for key, value in document.items():
         rule = rules.get(key)

@@ -42,11 +42,7 @@ class Content(abc.ABC):
 
     @abc.abstractmethod
     def read(self, start: int, stop: int) -> Iterator[bytes]:
-        """Yield the bytes from ``start`` to before ``stop`` in pieces of about half a MiB.
-
-        :param start: first byte.
-        :param stop: byte after the last one, at most ``size``.
-        """
+        """Yield the bytes from ``start`` to before ``stop`` in pieces of about half a MiB."""
 
     @abc.abstractmethod
     def changed(self) -> Content:
@@ -59,10 +55,7 @@ def _etag(*parts: object) -> str:
 
 
 class BytesContent(Content):
-    """Content that is small enough for memory.
-
-    :param data: the bytes.
-    """
+    """Content that is small enough for memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -75,7 +68,7 @@ class BytesContent(Content):
             yield self._data[at : min(at + CHUNK, stop)]
 
     def changed(self) -> Content:
-        """The halves swapped; other bytes where that makes no difference."""
+        """Return the halves swapped, or other bytes where that makes no difference."""
         middle = len(self._data) // 2
         swapped = self._data[middle:] + self._data[:middle]
         if swapped == self._data:
@@ -84,13 +77,7 @@ class BytesContent(Content):
 
 
 class DataSetContent(BytesContent):
-    """A built-in data set.
-
-    :param name: which.
-    :param file_type: ``csv`` or ``json``.
-    :param bom: start with a byte-order mark.
-    :param turn: start with this row; the rows before it come last.
-    """
+    """A built-in data set."""
 
     def __init__(self, name: str, file_type: str, *, bom: bool = False, turn: int = 0) -> None:
         self._key = (name, file_type, bom, turn)
@@ -98,16 +85,13 @@ class DataSetContent(BytesContent):
         super().__init__(render(rows[turn:] + rows[:turn], file_type, bom=bom))
 
     def changed(self) -> Content:
-        """The first row becomes the last."""
+        """Return the same rows with the first one last."""
         name, file_type, bom, turn = self._key
         return DataSetContent(name, file_type, bom=bom, turn=turn + 1)
 
 
 class FileContent(Content):
-    """A file on disk, which may be replaced (by renaming another one) while it is served, but not written to.
-
-    :param path: where.
-    """
+    """A file on disk, which may be replaced (by renaming another one) while it is served, but not written to."""
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_RDONLY)
@@ -123,7 +107,7 @@ class FileContent(Content):
             yield data
 
     def changed(self) -> Content:
-        """The bytes turned by one."""
+        """Return the bytes turned by one."""
         return _TurnedContent(self)
 
 
@@ -144,7 +128,7 @@ class _TurnedContent(Content):
 
 @functools.lru_cache(maxsize=8)
 def _block(name: str, file_type: str) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
-    """What stands around the block number in a block, and where its rows start; last, where it ends."""
+    """Return what stands around the block number in a block, and where its rows start; last, where it ends."""
     phrases = data_sets()[name] or data_sets()["travel"]
     pieces: list[str] = [""]
     lengths: list[int] = []
@@ -221,7 +205,7 @@ class GeneratedContent(Content):
         yield from _slice(self._tail, start - last, stop - last)
 
     def changed(self) -> Content:
-        """The same rows with other numbers."""
+        """Return the same rows with other numbers."""
         name, file_type, rows, size, bom, version = self._key
         return GeneratedContent(name, file_type, rows=rows, size=size, bom=bom, version=(version + 1) % 10)
 

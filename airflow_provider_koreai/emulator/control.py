@@ -34,10 +34,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class Control:
-    """Set bots up, order faults, see what was asked.
-
-    :param state: what they work on.
-    """
+    """Set bots up, order faults, see what was asked."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -82,10 +79,12 @@ class Control:
     def _check_loopback(request: Request) -> None:
         client = request.client.host if request.client else ""
         if not _is_loopback(client):
-            raise RefusedError(error_reply(403, "control endpoints answer to this machine only"))
+            raise RefusedError(
+                error_reply(403, "the control endpoints only answer requests from this machine")
+            )
         if not _is_loopback((request.url.hostname or "").lower()):
             raise RefusedError(
-                error_reply(403, "control endpoints want a Host header that names this machine")
+                error_reply(403, "the Host header must name this machine, for example localhost")
             )
 
     @staticmethod
@@ -102,12 +101,12 @@ class Control:
         try:
             return json.loads(data)
         except ValueError:
-            raise ControlError("the body is not JSON") from None
+            raise ControlError("the body must be JSON") from None
 
     def _bot(self, request: Request) -> Bot:
         bot = self._state.bots.get(request.path_params["bot_id"])
         if bot is None:
-            raise RefusedError(error_reply(404, "no such bot; PUT its settings to create it"))
+            raise RefusedError(error_reply(404, "unknown bot; PUT its settings to create it"))
         return bot
 
     def _health(self, request: Request, body: Any) -> Reply:

@@ -30,7 +30,7 @@ class Utterance:
 
 @functools.lru_cache(maxsize=1)
 def data_sets() -> dict[str, tuple[Utterance, ...]]:
-    """The built-in data sets by name."""
+    """Return the built-in data sets by name."""
     document: dict[str, Any] = json.loads(Path(__file__).with_name("utterances.json").read_text("utf-8"))
     cities: dict[str, list[str]] = document["cities"]
     return {name: tuple(_expand(intents, cities)) for name, intents in document["bots"].items()}
@@ -56,12 +56,12 @@ def _expand(intents: list[dict[str, Any]], cities: dict[str, list[str]]) -> list
 
 
 def csv_row(utterance: Utterance) -> str:
-    """One CSV record, line end included."""
+    """Return one CSV record, line end included."""
     return _csv_line((utterance.task, utterance.sentence, utterance.type, utterance.language))
 
 
 def csv_header() -> str:
-    """The first line of a CSV export."""
+    """Return the first line of a CSV export."""
     return _csv_line(HEADER)
 
 
@@ -72,7 +72,7 @@ def _csv_line(fields: tuple[str, ...]) -> str:
 
 
 def json_entry(utterance: Utterance) -> str:
-    """One object of a JSON export; without the key ``taskName`` where there is no task."""
+    """Return one object of a JSON export; without the key ``taskName`` where there is no task."""
     entry: dict[str, Any] = {"taskName": utterance.task} if utterance.task else {}
     entry |= {
         "sentence": utterance.sentence,
@@ -84,12 +84,7 @@ def json_entry(utterance: Utterance) -> str:
 
 
 def render(rows: tuple[Utterance, ...], file_type: str, *, bom: bool = False) -> bytes:
-    """A whole export file.
-
-    :param rows: its utterances.
-    :param file_type: ``csv`` or ``json``.
-    :param bom: start with a byte-order mark.
-    """
+    """Return a whole export file."""
     if file_type == "csv":
         text = csv_header() + "".join(csv_row(row) for row in rows)
     else:

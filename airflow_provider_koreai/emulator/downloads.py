@@ -22,12 +22,7 @@ class UnsatisfiableRangeError(Exception):
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """Read a Range header.
-
-    :param header: its value.
-    :param size: bytes of the file.
-    :return: first byte and the byte after the last; ``None``: ignore it (several ranges, or nonsense).
-    """
+    """Return the first byte and the one after the last; None if the header is to be ignored."""
     match = _RANGE.fullmatch(header.strip())
     if match is None or match.group(0) == "bytes=-":
         return None
@@ -51,15 +46,7 @@ def file_reply(
     if_range: str | None,
     accept_encoding: str,
 ) -> Reply:
-    """The answer to a good download link.
-
-    :param file: what it leads to.
-    :param settings: of its bot.
-    :param method: ``GET`` or ``HEAD``.
-    :param range_header: value of Range.
-    :param if_range: value of If-Range.
-    :param accept_encoding: value of Accept-Encoding.
-    """
+    """Return the answer to a good download link."""
     content: Content = file.content
     headers = {
         "content-type": _TYPES[file.file_type],
@@ -89,7 +76,7 @@ def file_reply(
 
 
 def _still_valid(if_range: str, headers: dict[str, str]) -> bool:
-    """A weak ETag never matches; a date has to be the exact one."""
+    """Return whether If-Range matches: a weak ETag never does, and a date must be equal."""
     if if_range.startswith('"'):
         return if_range == headers.get("etag")
     return if_range == headers["last-modified"]

@@ -1,4 +1,4 @@
-"""Scripted misbehaviour: what may be ordered, and which order is due."""
+"""Scripted faults: which can be ordered, and which one is due."""
 
 from __future__ import annotations
 
@@ -34,12 +34,7 @@ _PLACE = Rule(
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault.
-
-    :param rules: its parameters.
-    :param required: those that have no default.
-    :param calls: calls that it can happen to; none: any.
-    """
+    """A kind of fault."""
 
     rules: dict[str, Rule] = field(default_factory=dict)
     required: tuple[str, ...] = ()
@@ -108,7 +103,7 @@ class Fault:
     params: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The order as the control endpoints show it."""
+        """Return the order as the control endpoints show it."""
         return {
             "call": self.call,
             "kind": self.kind,
@@ -120,14 +115,10 @@ class Fault:
 
 
 def parse(document: Any, calls: tuple[str, ...] = CALLS) -> Fault:
-    """Read an order.
-
-    :param document: its parsed JSON.
-    :param calls: calls that may be named here.
-    """
+    """Return the fault that a request orders."""
     rules = {"call": checks.one_of(*calls), **_COMMON}
     if not isinstance(document, dict):
-        raise ControlError("a JSON object is expected")
+        raise ControlError("the body must be a JSON object")
     for key in ("call", "kind"):
         if key not in document:
             raise ControlError(f'"{key}" is missing; it must be {rules[key].meaning}')
@@ -156,7 +147,7 @@ class FaultList:
         self.faults: list[Fault] = []
 
     def take(self, call: str) -> Fault | None:
-        """The fault that happens to a call, which is thereby counted.
+        """Return the fault that happens to a call, which is thereby counted.
 
         :param call: one of :data:`CALLS` or :data:`ACCOUNT_CALLS`.
         """

@@ -20,13 +20,7 @@ class RollingWindows:
         self._swept = 0.0
 
     def admit(self, key: Hashable, now: float, limits: Iterable[tuple[float, int]]) -> float | None:
-        """Count a call, or say how long it has to wait. A refused call is not counted.
-
-        :param key: whose window.
-        :param now: seconds since the epoch.
-        :param limits: (length of the window in seconds, calls allowed in it) pairs.
-        :return: ``None`` if admitted, else the seconds until a call would be admitted again.
-        """
+        """Count a call and return None, or return the seconds that it must wait. Refused calls are not counted."""
         self._sweep(now)
         calls = self._calls.setdefault(key, deque())
         while calls and calls[0] <= now - HOUR:

@@ -34,7 +34,7 @@ _LOG_EXCERPT = 4000
 
 
 def _reachable(host: str) -> str:
-    """How to reach, from this machine, what listens on an address; in the form that URLs want."""
+    """Return the host part of a URL for an address that a server listens on."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (nothing is bound to it here)
     return f"[{host}]" if ":" in host else host
 
@@ -58,7 +58,7 @@ class EmulatorControl:
         self._opener = urllib.request.build_opener(*handlers)
 
     def health(self) -> dict[str, Any]:
-        """Whether it is up, and which tokens it wants."""
+        """Return whether it is up, and which tokens it wants."""
         return self._call("GET", "health")
 
     def configure_bot(self, bot_id: str, **settings: Any) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class EmulatorControl:
         self._call("DELETE", _faults_of(bot_id))
 
     def requests(self, bot_id: str | None = None, call: str | None = None) -> list[dict[str, Any]]:
-        """What was asked since the start or the last reset, oldest first.
+        """Return what was asked since the start or the last reset, oldest first.
 
         :param bot_id: only about this bot.
         :param call: only this call, or ``other``.
@@ -234,7 +234,7 @@ class EmulatorProcess:
         self.stop()
 
     def connection(self, **extra: Any) -> dict[str, Any]:
-        """The Airflow connection as a dictionary.
+        """Return the Airflow connection as a dictionary.
 
         :param extra: added to its extra.
         """
@@ -255,14 +255,14 @@ class EmulatorProcess:
         }
 
     def connection_json(self, **extra: Any) -> str:
-        """The Airflow connection as ``AIRFLOW_CONN_...`` takes it.
+        """Return the Airflow connection as ``AIRFLOW_CONN_...`` takes it.
 
         :param extra: added to its extra.
         """
         return json.dumps(self.connection(**extra))
 
     def log(self) -> str:
-        """What the emulator has printed and logged so far."""
+        """Return what the emulator has printed and logged so far."""
         if self._folder is None:
             return ""
         return (self._folder / "log").read_text("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""An answer before it is sent, and the ways of sending it: as it should be, or as a fault has it."""
+"""Answers, and the ways to send them: correctly, or as a fault demands."""
 
 from __future__ import annotations
 
@@ -65,20 +65,14 @@ def json_reply(document: Any, status: int = 200, headers: dict[str, str] | None 
 def error_reply(
     status: int, message: str, code: int | None = None, headers: dict[str, str] | None = None
 ) -> Reply:
-    """An error in the vendor's form.
-
-    :param status: HTTP status.
-    :param message: ``msg`` in the body.
-    :param code: ``code`` in the body; ``None``: the HTTP status.
-    :param headers: further ones.
-    """
+    """An error in the vendor's form."""
     return json_reply(
         {"errors": [{"msg": message, "code": status if code is None else code}]}, status, headers
     )
 
 
 def gzipped(reply: Reply) -> Reply:
-    """The same answer, compressed on the fly."""
+    """Return the same answer, compressed on the fly."""
 
     def body() -> Iterator[bytes]:
         packer = zlib.compressobj(wbits=31)
@@ -95,11 +89,7 @@ def gzipped(reply: Reply) -> Reply:
 
 
 def with_fault(reply: Reply, fault: Fault) -> Reply:
-    """What a fault makes of an answer.
-
-    :param reply: the answer without it.
-    :param fault: its kind must be one that changes an answer.
-    """
+    """Return the answer as the fault changes it."""
     params = fault.params
     if fault.kind in _DELIVERIES:
         reply.delivery = fault
@@ -151,12 +141,7 @@ def _shifted(content_range: str, delta: int) -> str:
 
 
 class ReplyResponse:
-    """Sends a :class:`Reply`: an ASGI application, as Starlette's endpoints may return.
-
-    :param reply: what to send.
-    :param sent: told the status (``None``: none was sent) at first, then each number of body bytes.
-    :param done: called at the end, whatever happened.
-    """
+    """Sends a :class:`Reply`: an ASGI application, as Starlette's endpoints may return."""
 
     def __init__(
         self, reply: Reply, sent: Callable[[int | None, int], None], done: Callable[[], None]
@@ -281,7 +266,7 @@ class ReplyResponse:
 
 
 async def _drip(wire: Wire, data: bytes, bytes_per_second: float) -> AsyncIterator[int]:
-    """Send slowly; say of each drop how many bytes it was."""
+    """Send slowly, and yield the number of bytes each time."""
     step = max(1, int(bytes_per_second / _DRIPS_PER_SECOND))
     for at in range(0, len(data), step):
         part = data[at : at + step]

@@ -49,15 +49,12 @@ _BUILT_IN = {
 
 
 def made_up_id(*parts: object) -> str:
-    """A UUID that depends on nothing but the parts."""
+    """Return a UUID that depends on nothing but the parts."""
     return str(uuid.uuid5(_IDS, "/".join(map(str, parts))))
 
 
 def iso_time(milliseconds: int) -> str:
-    """The vendor's form of a time.
-
-    :param milliseconds: since the epoch.
-    """
+    """Return the vendor's form of a time."""
     moment = datetime.fromtimestamp(milliseconds // 1000, timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
@@ -133,15 +130,12 @@ class LogEntry:
     done: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The entry as the control endpoint shows it."""
+        """Return the entry as the control endpoint shows it."""
         return asdict(self)
 
 
 class State:
-    """Everything that changes while the emulator runs.
-
-    :param config: what doesn't.
-    """
+    """Everything that changes while the emulator runs."""
 
     def __init__(self, config: EmulatorConfig) -> None:
         self.config = config
@@ -165,11 +159,7 @@ class State:
         return time.time()
 
     def configure(self, bot_id: str, document: Any) -> Bot:
-        """Change a bot's settings; a new ID is a new bot.
-
-        :param bot_id: which.
-        :param document: parsed JSON of the changes.
-        """
+        """Change a bot's settings; a new ID is a new bot."""
         bot = self.bots.get(bot_id) or Bot(bot_id, BotSettings())
         changed = bot_settings.change(bot.settings, document)
         now = self.now()
@@ -185,7 +175,7 @@ class State:
         return bot
 
     def seconds(self, bot: Bot, other: float | None = None) -> float:
-        """How long exports of a bot take, and other jobs without a time of their own."""
+        """Return how long exports of a bot take, and other jobs without a time of their own."""
         own = bot.settings.seconds if other is None else other
         return self.config.seconds if own is None else own
 
@@ -213,39 +203,33 @@ class State:
         return UtteranceStore(read_entries(data, file_type))
 
     def utterances(self, bot: Bot, language: str, published: bool = False) -> int:
-        """How many utterances a bot has in a language; imports leave the published bot as it is."""
+        """Return how many utterances a bot has in a language; imports leave the published bot as it is."""
         self.settle_imports(bot)
         store = self._original(bot) if published or bot.store is None else bot.store
         return sum(language_of(entry) == language for entry in store.entries)
 
     def too_soon(self, bot: Bot, export: Export | Import, now: float) -> bool:
-        """Whether a status call comes too soon: the first one does, unless a time is set."""
+        """Return whether a status call comes too soon: the first one does, unless a time is set."""
         first, export.asked = not export.asked, True
         own = bot.settings.too_soon_seconds
         limit = self.config.too_soon_seconds if own is None else own
         return first if limit is None else now - export.started < limit
 
     def is_finished(self, bot: Bot, now: float, export: Export | None = None) -> bool:
-        """Whether an export of a bot, by default its latest, is done."""
+        """Return whether an export of a bot, by default its latest, is done."""
         export = export or bot.export
         if export is None:
             return False
         return export.finished is not None or now >= export.started + self.seconds(bot)
 
     def reported(self, bot: Bot, now: float) -> Export | None:
-        """The export that the status call reports: a bot's latest, or for a while the one before it."""
+        """Return the export that the status call reports: a bot's latest, or for a while the one before it."""
         if bot.export and bot.earlier and now - bot.export.started < bot.settings.earlier_seconds:
             return bot.earlier
         return bot.export
 
     def start_export(self, bot: Bot, state: str, file_type: str, *, later_ms: int = 0) -> Export:
-        """Start an export; it takes the place of the bot's earlier one.
-
-        :param bot: whose.
-        :param state: ``configured`` or ``published``.
-        :param file_type: ``csv`` or ``json``.
-        :param later_ms: how much later than now its ``requestedTime`` is.
-        """
+        """Start an export; it takes the place of the bot's earlier one."""
         now = self.now()
         milliseconds = int(now * 1000) + later_ms
         earlier = bot.export
@@ -280,19 +264,13 @@ class State:
         return bot.export
 
     def start_document(self, bot: Bot, export: Export) -> dict[str, Any]:
-        """The answer to a start."""
+        """Return the answer to a start."""
         return self._document(
             bot, export, "IN_PROGRESS", 0, [], export.requested_ms, int(export.started * 1000)
         )
 
     def status_document(self, bot: Bot, export: Export, now: float, base_url: str) -> dict[str, Any]:
-        """The answer to a status call, which may not repeat what the start said.
-
-        :param bot: whose export.
-        :param export: its latest.
-        :param now: seconds since the epoch.
-        :param base_url: base URL of the request.
-        """
+        """Return the answer to a status call, which may not repeat what the start said."""
         document = self._status_document(bot, export, now, base_url)
         if bot.settings.other_status_id:
             document["_id"] = "ds-" + made_up_id("status record", export.record_id)
@@ -357,17 +335,11 @@ class State:
         return document
 
     def link(self, bot: Bot, export: Export, now: float, base_url: str) -> str:
-        """A signed download link.
-
-        :param bot: whose export.
-        :param export: which.
-        :param now: seconds since the epoch.
-        :param base_url: base URL, unless another one is set.
-        """
+        """Return a signed download link."""
         return self._link(bot, f"{export.file_id}.{export.file_type}", now, base_url)
 
     def test_link(self, bot: Bot, run: BatchTest, now: float, base_url: str) -> str:
-        """A signed link to the result of a batch test."""
+        """Return a signed link to the result of a batch test."""
         file_id = "f-" + made_up_id("test", bot.id, run.id)
         content = BytesContent(f"testSuite,utterances\n{run.suite},{run.utterances}\n".encode())
         self.files.setdefault(file_id, StoredFile(bot.id, content, "csv", now, "result.csv"))
@@ -384,21 +356,14 @@ class State:
         return f"{base.rstrip('/')}{path}?{query}"
 
     def file_for(self, path: str, number: str, signature: str, expiry: str, now: float) -> StoredFile | None:
-        """The file that a link leads to, if the link is good.
-
-        :param path: path of the link.
-        :param number: its ``n``.
-        :param signature: its ``s``.
-        :param expiry: its ``e``, milliseconds since the epoch.
-        :param now: seconds since the epoch.
-        """
+        """Return the file that a link leads to, if the link is good."""
         good = hmac.compare_digest(self._sign(path, number, expiry).encode(), signature.encode())
         if not good or int(expiry) <= now * 1000:
             return None
         return self.file_at(path)
 
     def file_at(self, path: str) -> StoredFile | None:
-        """The file at a path, however one came to it."""
+        """Return the file at a path, however one came to it."""
         return self.files.get(path.removeprefix(MEDIA_PATH).rpartition(".")[0])
 
     def _sign(self, path: str, number: str, expiry: str) -> str:

@@ -60,13 +60,7 @@ class ReplayMemory:
         return len(self._seen)
 
     def first_use(self, jti: str, expires: float, now: float) -> bool:
-        """Remember an ID until its token expires.
-
-        :param jti: the token's ID.
-        :param expires: when the token expires, seconds since the epoch.
-        :param now: seconds since the epoch.
-        :return: whether it is new.
-        """
+        """Remember an ID until its token expires, and return whether it is new."""
         while self._by_expiry and (self._by_expiry[0][0] <= now or len(self._by_expiry) >= self._max_size):
             self._seen.discard(heapq.heappop(self._by_expiry)[1])
         if jti in self._seen:
@@ -85,11 +79,7 @@ class TokenCheck:
         warnings.filterwarnings("ignore", message=".*HMAC key is .* bytes long")
 
     def check(self, header: str | None, now: float) -> Caller:
-        """Verify a token; no leeway for clocks.
-
-        :param header: value of the ``auth`` header.
-        :param now: seconds since the epoch.
-        """
+        """Verify a token, without leeway for clocks, and return its caller."""
         config = self._config
         claims = self._decode(header or "")
         expires = claims["exp"]

@@ -15,7 +15,7 @@ _FLAGS = ("Sentences", "Synonyms", "Mlparams", "Traits", "SmallTalk", "EntityNod
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What the status call tells of a language."""
+    """What the status call reports of a language."""
 
     status: str = "Finished"
     version: int = 1
@@ -45,12 +45,12 @@ class Training:
     ended: TrainingState | None = None
 
     def told(self, settings: BotSettings, seconds: float, now: float) -> TrainingState:
-        """Return what the status call tells: for a while perhaps still the training before."""
+        """Return what the status call reports, which may still be the training before."""
         state = self.state(settings, seconds, now)
         return self.before if now - self.started < settings.train_stale_seconds else state
 
     def state(self, settings: BotSettings, seconds: float, now: float) -> TrainingState:
-        """Return how it is."""
+        """Return the current state."""
         if self.ended is None and now - self.started >= seconds:
             counted = not settings.train_fail and settings.train_versions == "counted"
             status = "Failed" if settings.train_fail else "Finished"

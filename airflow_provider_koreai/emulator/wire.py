@@ -42,10 +42,7 @@ class Wire:
         self._gone.set()
 
     async def write(self, data: bytes) -> None:
-        """Send bytes past the HTTP layer, at the client's pace.
-
-        :param data: what to send.
-        """
+        """Send bytes past the HTTP layer, at the client's pace."""
         if self.gone:
             raise ClientGoneError
         self._protocol.transport.write(data)
@@ -54,10 +51,7 @@ class Wire:
         await asyncio.sleep(0)
 
     async def wait(self, seconds: float) -> None:
-        """Stay silent, but stop as soon as the client goes away.
-
-        :param seconds: how long.
-        """
+        """Stay silent, but stop as soon as the client goes away."""
         try:
             await asyncio.wait_for(self._gone.wait(), seconds)
         except asyncio.TimeoutError:

@@ -97,7 +97,7 @@ def test_busy_port_is_a_clear_error():
     [
         (["--algorithm", "RS256"], "--algorithm RS256 needs --public-key"),
         (["--seconds", "-1"], "must be at least 0"),
-        (["--public-key", "/does/not/exist"], "there is no file /does/not/exist"),
+        (["--public-key", "/does/not/exist"], "file not found: /does/not/exist"),
         (["--enforce-jwe", "--ssl-keyfile", __file__], "--ssl-keyfile needs --ssl-certfile"),
         (["--jwe-private-key", __file__], "--jwe-private-key needs --enforce-jwe"),
     ],
@@ -112,7 +112,7 @@ def test_wrong_option_is_a_clear_error(args, message, capsys):
 def test_unreadable_key_is_a_clear_error():
     result = run("--algorithm", "RS256", "--public-key", __file__)
     assert result.returncode == 2
-    assert "A key cannot be read" in result.stderr
+    assert "Cannot read a key" in result.stderr
     assert "Traceback" not in result.stderr
 
 
