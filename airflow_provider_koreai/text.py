@@ -1,4 +1,4 @@
-"""What JSON can express, but databases do not take, and UTF-8 in part: NUL characters and halves of surrogate pairs."""
+"""What JSON can express, but databases cannot store: NUL characters and halves of surrogate pairs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 
 def is_storable(text: str) -> bool:
-    """
-    Say whether a text holds nothing of that kind.
-
-    :param text: the text; the longer, the better.
-    """
-    # Many times as fast as the pattern.
+    """Return whether a text has neither; cheap for long texts."""
+    # Much faster than the pattern.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -24,18 +20,10 @@ def is_storable(text: str) -> bool:
 
 
 def storable(text: str) -> str:
-    """
-    Replace what is not storable with U+FFFD.
-
-    :param text: the text.
-    """
+    """Replace both with U+FFFD."""
     return _UNSTORABLE.sub(_REPLACEMENT, text)
 
 
 def encodable(text: str) -> str:
-    """
-    Replace what UTF-8 does not have, halves of surrogate pairs, with U+FFFD.
-
-    :param text: the text.
-    """
+    """Replace halves of surrogate pairs, which UTF-8 cannot express, with U+FFFD."""
     return _HALVES.sub(_REPLACEMENT, text)

@@ -1,50 +1,49 @@
 """
-Compare two snapshots, each a file or rows of a table, in memory that does not grow with them.
+Compare two snapshots, each a file or rows of a table: SQLite finds the utterances that they do not share.
 
-Both are spread over partitions on the disk by their lines' hashes, so that equal utterances meet; what is left of the
-partitions, the changes, is spread once more by language and sentence, so that an utterance meets itself under another
-task.
+Its database is a temporary one: it grows on the disk, not in memory, and vanishes with the process.
 """
 
 from __future__ import annotations
 
-import zlib
+import os
+import sqlite3
 from collections import Counter, defaultdict
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Protocol
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from airflow_provider_koreai.compare.comparison import (
-    ADDED,
-    REMOVED,
-    Change,
-    Comparison,
-    Row,
-    count_names,
-    decode,
-    encode,
-    pair,
-)
-from airflow_provider_koreai.compare.partitions import COUNT, Partitions
-from airflow_provider_koreai.exceptions import KoreAIFileError
+from airflow_provider_koreai.compare.comparison import Change, Comparison, Row, pair
+from airflow_provider_koreai.exceptions import KoreAIError, KoreAIFileError
+from airflow_provider_koreai.storage.paths import PathArgument
 from airflow_provider_koreai.text import is_storable, storable
-from airflow_provider_koreai.utterances.csv_lines import IrregularError, Names, csv_lines
 from airflow_provider_koreai.utterances.reading import open_export, read_utterances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-# Rows that are Python objects at a time.
-_BATCH = 8192
-_SIGNS = {b"+": ADDED, b"-": REMOVED}
+    # Task name, sentence, type and language, None or "" where there is none; more cells are ignored.
+    Cells = Sequence[Any]
 
-_OLD, _NEW = 0, 1
-# Lines of a snapshot that wait for the other one to have them, too.
-_WINDOW = 40_000
-
-Batch = tuple["list[bytes]", Names]
-_NOTHING: tuple[list[bytes], None] = ([], None)
+_SETTINGS = (
+    "PRAGMA page_size = 32768",
+    "PRAGMA cache_size = -16384",  # KiB; sorting takes as much again
+    "PRAGMA temp_store = FILE",
+    "PRAGMA journal_mode = OFF",  # nothing is ever rolled back
+    "CREATE TABLE utterances (hash INTEGER, sentence TEXT, label INTEGER, sign INTEGER)",
+    "BEGIN",
+)
+_INSERT = "INSERT INTO utterances VALUES (?, ?, ?, {sign})"
+# The inner query sorts numbers, not sentences, and leaves little for the outer one, which is exact.
+_CHANGES = """
+    SELECT sentence, label, sum(sign) FROM utterances
+    WHERE hash IN (SELECT hash FROM utterances GROUP BY hash HAVING sum(sign) <> 0)
+    GROUP BY sentence, label HAVING sum(sign) <> 0 ORDER BY sentence
+"""
+# Rows that are Python objects at a time; more would give the garbage collector work.
+_BATCH = 256
 
 
 class Source(Protocol):
@@ -52,23 +51,10 @@ class Source(Protocol):
 
     @property
     def description(self) -> str:
-        """What it is, in words."""
+        """What it is, for people."""
 
-    def batches(self, *, names_too: bool) -> Iterator[Batch]:
-        """
-        Read it in the fastest way.
-
-        :param names_too: whether to count.
-        :return: encoded lines, and how many they are by task and by language.
-        :raises IrregularError: it has to be read in the other way.
-        """
-
-    def checked_batches(self) -> Iterator[Batch]:
-        """
-        Read it in the way that reads whatever can be read, and names the line of what cannot.
-
-        :return: the same.
-        """
+    def rows(self) -> Iterator[Cells]:
+        """Read its utterances."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +62,15 @@ class FileSource:
     """
     An exported file, or a Parquet file made of one.
 
-    :param path: a local path, or a URL that ObjectStoragePath understands.
-    :param storage_conn_id: the connection for an object store.
+    :param name: the argument that the path comes from, for messages.
     """
 
     path: str
     storage_conn_id: str | None = None
+    name: str = "path"
+
+    def __post_init__(self) -> None:
+        PathArgument.of_file(self.path, self.name)
 
     @property
     def description(self) -> str:
@@ -89,186 +78,97 @@ class FileSource:
         return str(self.path)
 
     def exists(self) -> bool:
-        """Say whether there is such a file."""
+        """Return whether there is such a file."""
         try:
             with open_export(self.path, None, self.storage_conn_id):
                 return True
         except FileNotFoundError:
             return False
 
-    def batches(self, *, names_too: bool) -> Iterator[Batch]:
-        """Read it, see :meth:`Source.batches`."""
-        with self._named(), open_export(self.path, None, self.storage_conn_id) as (kind, stream):
-            if kind != "csv":
-                raise IrregularError
-            yield from csv_lines(stream, names_too=names_too)
-
-    def checked_batches(self) -> Iterator[Batch]:
-        """Read it, see :meth:`Source.checked_batches`."""
-        with self._named():
-            utterances = read_utterances(self.path, None, self.storage_conn_id)
-            yield from batches_of((name or "" for name in each[:4]) for each in utterances)
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
+    def rows(self) -> Iterator[Cells]:
+        """Read it, see :meth:`Source.rows`."""
         try:
-            yield
-            return
+            yield from read_utterances(self.path, None, self.storage_conn_id)
         except KoreAIFileError as error:
-            problem = str(error)
-        raise KoreAIFileError(f"path={self.path!r:.200}: {problem}")
-
-
-def batches_of(rows: Iterable[Iterable[str]]) -> Iterator[Batch]:
-    """
-    Encode rows.
-
-    :param rows: task name, sentence, type and language of each; ``""`` where there is none.
-    :return: what :class:`Source` gives.
-    """
-    made = (Row(*each) for each in rows)
-    while batch := list(islice(made, _BATCH)):
-        # As the table has it, or the Parquet file, whose texts cannot hold everything that JSON's can.
-        if not is_storable("".join(chain.from_iterable(batch))):
-            batch = [Row(*map(storable, row)) for row in batch]
-        yield [encode(row) for row in batch], count_names(batch)
+            raise KoreAIFileError(f"{self.name}={self.path!r:.200}: {error}") from error
 
 
 def compare(
     before: Source | None, after: Source, observe: Callable[[Change], None] | None = None
 ) -> Comparison:
     """
-    Find out what changed.
+    Find out what changed; without ``before``, everything was added.
 
-    :param before: the earlier snapshot; None compares with nothing.
-    :param after: the later one.
-    :param observe: gets each change, in an order that depends only on what changed. Default None.
+    :param observe: called with each change, sorted by sentence and language.
     :raises KoreAIError: a snapshot cannot be read, or there is no room for the temporary files.
     """
-    with Partitions() as changes:
-        with Partitions() as old, Partitions() as new:
-            comparison = _spread(before, after, old, new)
-            for part in range(COUNT):
-                _collect(old.counts(part), new.counts(part), changes)
-        for part in range(COUNT):
-            for change in _changes(changes.counts(part)):
-                comparison.observe(change)
-                if observe is not None:
-                    observe(change)
+    comparison = Comparison(before.description if before else "", after.description)
+    labels = _Labels()
+    with _errors_of_sqlite(), closing(sqlite3.connect("", isolation_level=None)) as database:
+        for statement in _SETTINGS:
+            database.execute(statement)
+        if before is not None:
+            database.executemany(_INSERT.format(sign=-1), _rows(before, labels, Counter()))
+        counts: Counter[int] = Counter()
+        database.executemany(_INSERT.format(sign=1), _rows(after, labels, counts))
+        names = list(labels.numbers)
+        for number, count in counts.items():
+            comparison.count(names[number].task_name, names[number].language, count)
+        for change in _changes(database.execute(_CHANGES), names):
+            comparison.observe(change)
+            if observe is not None:
+                observe(change)
     return comparison
 
 
-def _spread(before: Source | None, after: Source, old: Partitions, new: Partitions) -> Comparison:
-    """Read both snapshots, and leave in the partitions what may be a change."""
-    checked: list[Source] = []
-    while True:
-        comparison = Comparison(before.description if before else "", after.description)
-        with ExitStack() as stack:
-            sides = {_NEW: stack.enter_context(closing(_batches(after, checked, names_too=True)))}
-            if before is not None:
-                sides[_OLD] = stack.enter_context(closing(_batches(before, checked, names_too=False)))
-            try:
-                _read_side_by_side(sides, _Meeting(old, new), comparison)
-                return comparison
-            except _ReadAgainError as error:
-                checked.append(error.source)
-        old.clear()
-        new.clear()
+class _Label(NamedTuple):
+    task_name: str
+    type: str
+    language: str
 
 
-def _read_side_by_side(
-    sides: dict[int, Generator[Batch, None, None]], meeting: _Meeting, comparison: Comparison
-) -> None:
-    read = [0, 0]
-    while sides:
-        side = min(sides, key=read.__getitem__)
-        lines, names = next(sides[side], _NOTHING)
-        if names is None:
-            del sides[side]
-            continue
-        read[side] += len(lines)
-        meeting.add(side, lines)
-        if side == _NEW:
-            comparison.count(*names)
-    meeting.end()
+class _Labels(dict["tuple[str | None, ...]", int]):
+    """Numbers the combinations of task name, type and language: they are few, however many utterances there are."""
 
-
-class _ReadAgainError(Exception):
-    def __init__(self, source: Source) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.source = source
+        self.numbers: dict[_Label, int] = {}
+
+    def __missing__(self, cells: tuple[str | None, ...]) -> int:
+        label = _Label(*(storable(cell or "") for cell in cells))
+        number = self[cells] = self.numbers.setdefault(label, len(self.numbers))
+        return number
 
 
-def _batches(source: Source, checked: Sequence[Source], *, names_too: bool) -> Generator[Batch, None, None]:
-    if any(source is each for each in checked):
-        yield from source.checked_batches()
-        return
+def _rows(source: Source, labels: _Labels, counts: Counter[int]) -> Iterator[tuple[int, str, int]]:
+    rows = source.rows()
+    while batch := list(islice(rows, _BATCH)):
+        tasks, sentences, types, languages = islice(zip(*batch, strict=True), 4)
+        # As a table or a Parquet file holds them, which cannot hold everything that JSON can.
+        if not is_storable("".join(sentences)):
+            sentences = tuple(map(storable, sentences))
+        numbers = list(map(labels.__getitem__, zip(tasks, types, languages, strict=True)))
+        counts.update(numbers)
+        yield from zip(map(hash, zip(sentences, numbers, strict=True)), sentences, numbers, strict=True)
+
+
+def _changes(found: Iterable[tuple[str, int, int]], names: Sequence[_Label]) -> Iterator[Change]:
+    for sentence, group in groupby(found, key=itemgetter(0)):
+        sides: defaultdict[str, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
+        for _, number, surplus in group:
+            task, kind, language = names[number]
+            sides[language][surplus > 0].extend([Row(task, sentence, kind, language)] * abs(surplus))
+        for language in sorted(sides):
+            yield from pair(*sides[language])
+
+
+@contextmanager
+def _errors_of_sqlite() -> Iterator[None]:
     try:
-        yield from source.batches(names_too=names_too)
-    except IrregularError:
-        raise _ReadAgainError(source) from None
-
-
-class _Meeting:
-    """
-    Drops what both snapshots have at about the same place; partitions get the rest.
-
-    Exports of a bot tend to have an order, so that nearly all is dropped here, in less time and without a disk. A
-    set holds each line once; what is there more often goes to the partitions.
-    """
-
-    def __init__(self, old: Partitions, new: Partitions) -> None:
-        self._partitions = (old, new)
-        self._waiting: tuple[set[bytes], set[bytes]] = (set(), set())
-        self._met = 0
-        self._is_in_vain = False
-
-    def add(self, side: int, lines: list[bytes]) -> None:
-        """Take lines of one snapshot in."""
-        partitions, mine, theirs = self._partitions[side], self._waiting[side], self._waiting[1 - side]
-        if self._is_in_vain:
-            partitions.add(lines)
-            return
-        fresh = set(lines)
-        if len(fresh) < len(lines):
-            partitions.add(list((Counter(lines) - Counter(fresh)).elements()))
-        common = fresh & theirs
-        self._met += len(common)
-        theirs -= common
-        fresh -= common
-        partitions.add(fresh & mine)
-        mine |= fresh
-        if len(mine) > _WINDOW:
-            self._is_in_vain = self._met < _WINDOW
-            self.end()
-
-    def end(self) -> None:
-        """Give what is waiting to the partitions."""
-        self._met = 0
-        for partitions, waiting in zip(self._partitions, self._waiting, strict=True):
-            partitions.add(waiting)
-            waiting.clear()
-
-
-def _collect(was: Counter[bytes], now: Counter[bytes], changes: Partitions) -> None:
-    """Keep what is more often on one side, with a sign before it."""
-    if was == now:
-        return
-    for sign, these, those in ((b"-", was, now), (b"+", now, was)):
-        for line, number in these.items():
-            surplus = number - those[line]
-            if surplus > 0:
-                row = decode(line)
-                part = zlib.crc32(f"{row.language}\0{row.sentence}".encode("utf-8", "surrogatepass"))
-                changes.add_to(part, sign + line, surplus)
-
-
-def _changes(lines: Counter[bytes]) -> Iterator[Change]:
-    sentences: defaultdict[tuple[str, str], dict[str, list[Row]]] = defaultdict(
-        lambda: {ADDED: [], REMOVED: []}
-    )
-    for line, number in lines.items():
-        row = decode(line[1:])
-        sentences[row.language, row.sentence][_SIGNS[line[:1]]].extend([row] * number)
-    for key in sorted(sentences):
-        yield from pair(sentences[key][REMOVED], sentences[key][ADDED])
+        yield
+    except sqlite3.Error as error:
+        folder = os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - SQLite's choice
+        raise KoreAIError(
+            f"The temporary database in {folder!r} failed: {error}. A comparison needs about as much room there as "
+            "both snapshots take uncompressed; set TMPDIR to use another folder."
+        ) from error

@@ -1,15 +1,14 @@
 """
 What changed between two snapshots of a bot's utterances, decided without I/O.
 
-Utterances are the same when task name, sentence, type and language are; entities and further columns do not count. A
-snapshot is a multiset: an utterance that is there twice before and once after was removed once. What is left of a
-sentence (in its language) on both sides, under other tasks, was moved.
+Two utterances are equal if task name, sentence, type and language are; entities and further columns do not count. A
+snapshot is a multiset: an utterance that occurs twice before and once after was removed once. A sentence that left one
+task while the same sentence, in the same language, came to another was moved.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,19 +18,12 @@ if TYPE_CHECKING:
 ADDED, REMOVED, MOVED = "added", "removed", "moved"
 KINDS = (ADDED, REMOVED, MOVED)
 DETAIL_COLUMNS = ("change", "task_name", "previous_task_name", "sentence", "type", "language")
-# Changes of each kind that a report shows.
+# The changes of each kind that a report shows.
 SAMPLE_SIZE = 10
 
 
 class Row(NamedTuple):
-    """
-    What makes an utterance; ``""`` where there is none.
-
-    :param task_name: the task that it trains.
-    :param sentence: what a user may say.
-    :param type: such as ``DialogIntent``.
-    :param language: such as ``en``.
-    """
+    """What identifies an utterance; ``""`` where a value is absent."""
 
     task_name: str
     sentence: str
@@ -40,20 +32,14 @@ class Row(NamedTuple):
 
 
 class Change(NamedTuple):
-    """
-    One difference.
-
-    :param kind: ``added``, ``removed`` or ``moved``.
-    :param row: the utterance as it is now; a removed one as it was.
-    :param previous_task_name: of a moved one, else ``""``.
-    """
+    """One difference; the row is the utterance as it is now, or as it was if it was removed."""
 
     kind: str
     row: Row
     previous_task_name: str = ""
 
     def columns(self) -> tuple[str | None, ...]:
-        """Give the values of :data:`DETAIL_COLUMNS`, None where there is none."""
+        """Return the values of :data:`DETAIL_COLUMNS`, None for an absent one."""
         row = self.row
         return (
             self.kind,
@@ -65,44 +51,11 @@ class Change(NamedTuple):
         )
 
 
-def encode(row: Row) -> bytes:
-    """
-    Write a row as one line, in the only way that there is for it: equal lines are equal rows.
-
-    A line of an exported CSV file without quotes is its row's line already.
-
-    :param row: the row.
-    """
-    text = ",".join(row)
-    if '"' not in text and "\n" not in text and "\r" not in text:
-        try:
-            return (text if text.count(",") == 3 else '"' + '"'.join(row)).encode()
-        except UnicodeEncodeError:  # a lone surrogate, which JSON can express
-            pass
-    return json.dumps(row).encode()
-
-
-def decode(line: bytes) -> Row:
-    """
-    Read what :func:`encode` wrote.
-
-    :param line: the line.
-    """
-    if b'"' not in line:
-        return Row(*line.decode().split(","))
-    return Row(*(line.decode().split('"')[1:] if line.startswith(b'"') else json.loads(line)))
-
-
 def pair(removed: Iterable[Row], added: Iterable[Row]) -> Iterator[Change]:
-    """
-    Tell what happened to a sentence.
-
-    :param removed: what only the earlier snapshot has of one sentence in one language.
-    :param added: what only the later one has of it.
-    """
+    """Decide what happened to one sentence in one language, from the rows that only one of the snapshots has."""
     gone, come = sorted(removed), sorted(added)
     if gone and come:
-        # Rather to a task of the same type.
+        # A move to a task of the same type is preferred.
         by_type: defaultdict[str, deque[Row]] = defaultdict(deque)
         for row in come:
             by_type[row.type].append(row)
@@ -131,13 +84,11 @@ def pair(removed: Iterable[Row], added: Iterable[Row]) -> Iterator[Change]:
 @dataclass
 class Figures:
     """
-    Numbers of utterances of a task, of a language, or of all.
+    The utterances of a task, of a language, or all of them, in numbers.
 
     :param after: in the later snapshot.
-    :param added: only there.
-    :param removed: only in the earlier one.
-    :param moved_in: there under another task before.
-    :param moved_out: under another task now. (Of a language or of all: the same as ``moved_in``.)
+    :param moved_in: came from another task.
+    :param moved_out: went to another task; for a language, or all, the same as ``moved_in``.
     """
 
     after: int = 0
@@ -153,15 +104,11 @@ class Figures:
 
     @property
     def changes(self) -> int:
-        """How much happened."""
+        """The number of changes."""
         return self.added + self.removed + self.moved_in + self.moved_out
 
     def add(self, other: Figures) -> None:
-        """
-        Sum up.
-
-        :param other: what to add.
-        """
+        """Add other figures to these."""
         self.after += other.after
         self.added += other.added
         self.removed += other.removed
@@ -169,16 +116,16 @@ class Figures:
         self.moved_out += other.moved_out
 
     def as_dict(self) -> dict[str, int]:
-        """Give JSON-safe values."""
+        """Return JSON-safe values."""
         return {"before": self.before, **asdict(self)}
 
 
 class Comparison:
     """
-    What is known of a comparison. It grows with the number of tasks and languages, not of utterances.
+    The result of a comparison. It grows with the number of tasks and languages, not of utterances.
 
-    :param before: what the earlier snapshot is, in words; ``""`` where there is none.
-    :param after: what the later one is.
+    :param before: a description of the earlier snapshot; ``""`` if there is none.
+    :param after: a description of the later one.
     """
 
     def __init__(self, before: str, after: str) -> None:
@@ -189,25 +136,13 @@ class Comparison:
         self.languages: defaultdict[str, Figures] = defaultdict(Figures)
         self.sample: dict[str, list[Change]] = {kind: [] for kind in KINDS}
 
-    def count(self, tasks: Mapping[str, int], languages: Mapping[str, int]) -> None:
-        """
-        Take the later snapshot's numbers in.
-
-        :param tasks: utterances by task.
-        :param languages: utterances by language.
-        """
-        for name, number in tasks.items():
-            self.tasks[name].after += number
-            self.total.after += number
-        for name, number in languages.items():
-            self.languages[name].after += number
+    def count(self, task_name: str, language: str, number: int) -> None:
+        """Count utterances of the later snapshot."""
+        for figures in (self.tasks[task_name], self.languages[language], self.total):
+            figures.after += number
 
     def observe(self, change: Change) -> None:
-        """
-        Take a difference in.
-
-        :param change: the difference.
-        """
+        """Count a difference."""
         kind, row, previous = change
         task, others = self.tasks[row.task_name], (self.languages[row.language], self.total)
         if kind == MOVED:
@@ -227,15 +162,11 @@ class Comparison:
 
     @property
     def removed_fraction(self) -> float:
-        """Which part of the earlier snapshot was removed; 0 where that has nothing."""
+        """The fraction of the earlier snapshot that was removed; 0 if that is empty."""
         return self.total.removed / self.total.before if self.total.before else 0.0
 
     def summary(self, top: int) -> dict[str, Any]:
-        """
-        Give JSON-safe values of bounded size.
-
-        :param top: tasks, and languages, to name; the others are summed up.
-        """
+        """Return JSON-safe values of bounded size: ``top`` tasks and languages by name, the others summed up."""
         total = self.total
         return {
             "before": self.before,
@@ -253,14 +184,7 @@ class Comparison:
 
 
 def ranked(label: str, figures: Mapping[str, Figures], top: int) -> list[dict[str, Any]]:
-    """
-    List those with the most changes first, the larger first among equals, and sum up the rest.
-
-    :param label: what the names are.
-    :param figures: by name.
-    :param top: how many to name.
-    :return: one dictionary each, and a last one with ``"others"`` (how many they are) where some are summed up.
-    """
+    """List the most changed first, then the larger; an entry with ``others``, their number, sums up the rest."""
     order = sorted(figures, key=lambda name: (-figures[name].changes, -figures[name].after, name))
     listed = [{label: name, **figures[name].as_dict()} for name in order[:top]]
     if rest := order[top:]:
@@ -273,48 +197,25 @@ def ranked(label: str, figures: Mapping[str, Figures], top: int) -> list[dict[st
 
 @dataclass(frozen=True)
 class Limits:
-    """
-    What a comparison has to keep to; None means no such limit.
-
-    :param max_removed_fraction: the largest part of the earlier snapshot that may be removed, from 0 to 1.
-    :param max_removed: how many may be removed.
-    :param min_rows: how many the later snapshot has to have.
-    """
+    """What a task allows; None means no such limit."""
 
     max_removed_fraction: float | None = None
     max_removed: int | None = None
     min_rows: int | None = None
 
     def exceeded(self, comparison: Comparison) -> list[str]:
-        """
-        Say what the comparison does not keep to.
-
-        :param comparison: the comparison.
-        :return: one text each, with the numbers.
-        """
+        """Describe each limit that is exceeded, with the numbers."""
         total, fraction = comparison.total, comparison.removed_fraction
         texts = []
         if self.max_removed_fraction is not None and fraction > self.max_removed_fraction:
             texts.append(
-                f"{total.removed:,} of {total.before:,} utterances were removed, a fraction of {fraction:.6g}; "
-                f"max_removed_fraction={self.max_removed_fraction:g}"
+                f"{total.removed:,} of {total.before:,} utterances were removed, a fraction of {fraction:.6g}: more "
+                f"than max_removed_fraction={self.max_removed_fraction:g}"
             )
         if self.max_removed is not None and total.removed > self.max_removed:
-            texts.append(f"{total.removed:,} utterances were removed; max_removed={self.max_removed}")
+            texts.append(
+                f"{total.removed:,} utterances were removed, more than max_removed={self.max_removed}"
+            )
         if self.min_rows is not None and total.after < self.min_rows:
-            texts.append(f"there are {total.after:,} utterances; min_rows={self.min_rows}")
+            texts.append(f"{total.after:,} utterances, fewer than min_rows={self.min_rows}")
         return texts
-
-
-def count_names(rows: Iterable[Row]) -> tuple[Counter[str], Counter[str]]:
-    """
-    Count rows by task and by language.
-
-    :param rows: the rows.
-    """
-    tasks: Counter[str] = Counter()
-    languages: Counter[str] = Counter()
-    for row in rows:
-        tasks[row.task_name] += 1
-        languages[row.language] += 1
-    return tasks, languages

@@ -1,4 +1,4 @@
-"""The changes that a comparison found, as a file: CSV, compressed or not, or Parquet, as its name says."""
+"""The changes that a comparison found, as a file: CSV (also compressed) or Parquet, depending on its name."""
 
 from __future__ import annotations
 
@@ -24,12 +24,7 @@ _REQUIRED = ("change", "sentence")
 
 
 class DetailWriter:
-    """
-    Writes changes. Use it with ``with``, inside that of the output.
-
-    :param output: where to.
-    :raises KoreAIConfigurationError: the path's suffix says neither CSV nor Parquet, or a library is not installed.
-    """
+    """Writes changes, as a context manager inside that of the output."""
 
     def __init__(self, output: Output) -> None:
         self._rows: list[tuple[str | None, ...]] = []
@@ -45,12 +40,7 @@ class DetailWriter:
         self._stack.__exit__(*error)
 
     def write(self, change: Change) -> None:
-        """
-        Add a change.
-
-        :param change: the change.
-        :raises KoreAIDownloadError: it could not be written.
-        """
+        """Add a change."""
         self._rows.append(change.columns())
         if len(self._rows) >= _BATCH:
             self._flush()
@@ -66,7 +56,7 @@ class DetailWriter:
             compressor = compressor_factory(argument.compression)() if argument.compression else None
             return self._stack.enter_context(_CsvWriter(output, compressor)).write
         raise KoreAIConfigurationError(
-            f"detail_path={argument.text!r:.200} ends neither in .csv (or .csv.gz, .csv.zst) nor in .parquet."
+            f"detail_path={argument.text!r:.200} must end in .csv, .csv.gz, .csv.zst or .parquet."
         )
 
     def _flush(self) -> None:
@@ -90,7 +80,7 @@ class _CsvWriter:
 
     def write(self, rows: Sequence[Sequence[str | None]]) -> None:
         text = _csv(rows, csv.QUOTE_MINIMAL)
-        if "\r" in text:  # older Pythons leave it without quotes, and it would end the row
+        if "\r" in text:  # older versions of Python do not quote it, and it would end the row
             text = _csv(rows, csv.QUOTE_ALL)
         data = text.encode("utf-8", "replace")
         self._output.write(data if self._compressor is None else self._compressor.compress(data))

@@ -28,46 +28,46 @@ MISSING_BEFORE = ("empty", "fail")
 
 class KoreAICompareUtterancesOperator(BaseOperator):
     """
-    Tell what changed between two snapshots of a bot's utterances, and fail where that is too much.
+    Report what changed between two snapshots of a bot's utterances, and fail if that is too much.
 
     Each snapshot is an exported file, or one that
-    :class:`~airflow_provider_koreai.operators.load_utterances.KoreAILoadUtterancesOperator` has loaded into a table. By
-    default the earlier one is the latest in ``table`` before ``after_snapshot``, or, for a file as ``after``, what the
-    table has of ``after_snapshot`` itself where there is none before; so a task between download and load, with the
-    downloaded file as ``after``, keeps an emptied bot from replacing good data, also when a run is repeated.
+    :class:`~airflow_provider_koreai.operators.load_utterances.KoreAILoadUtterancesOperator` loaded into a table. By default
+    the earlier one is the latest in ``table`` before ``after_snapshot``. If ``after`` is a file and the table has no
+    earlier snapshot, it is compared with the snapshot of ``after_snapshot`` itself. A task between download and load
+    thus keeps an emptied bot from replacing good data, also when a run is repeated.
 
-    Utterances are the same when task name, sentence, type and language are. One that is there twice counts twice. One
-    that left a task while the same sentence, in the same language, came to another was moved, not removed. Memory
-    does not grow with the snapshots; temporary files may (in ``TMPDIR``, as large as both together).
+    Two utterances are equal if task name, sentence, type and language are. An utterance that occurs twice counts twice.
+    One that left a task while the same sentence, in the same language, came to another was moved, not removed. Large
+    snapshots are compared on disk, in temporary files in ``TMPDIR`` (default ``/var/tmp``) of about their size.
 
-    :param before: the earlier snapshot's file: CSV, JSON, also compressed, or Parquet; a local path, or a URL that
-        Airflow's ObjectStoragePath understands. Default None: it is in ``table``. (templated)
-    :param after: the later snapshot's file, likewise. Default None: it is in ``table``. (templated)
-    :param table: the table of what is in no file, as the load task has it. (templated)
+    :param before: the earlier snapshot's file: CSV, JSON (also compressed) or Parquet; a local path, or a URL that
+        Airflow's ObjectStoragePath understands. Default None: the snapshot is in ``table``. (templated)
+    :param after: the later snapshot's file, like ``before``. Default None: the snapshot is in ``table``. (templated)
+    :param table: the table with the snapshots that are not files, as in the load task. (templated)
     :param conn_id: ID of the table's database connection. (templated)
-    :param bot_id: the bot whose snapshots in the table are meant. (templated)
+    :param bot_id: the bot whose snapshots are read from the table; the report names it. (templated)
     :param before_snapshot: the earlier snapshot's time. Default: the bot's latest one before ``after_snapshot``.
         (templated)
     :param after_snapshot: the later snapshot's time, or the one that the file ``after`` will have in the table. Default:
-        the run's logical date, or without one the time from which it may run, as in the load task. (templated)
-    :param missing_before: what to do where there is no earlier snapshot: ``empty`` (the default) compares with nothing,
-        so that all is added and no limit on what is removed applies; ``fail`` fails the task. (templated)
-    :param max_removed_fraction: fail when a larger part of the earlier snapshot was removed, 0 to 1. Default None: no
-        such limit. (templated)
-    :param max_removed: fail when more utterances were removed. Default None: no such limit. (templated)
-    :param min_rows: fail when the later snapshot has fewer utterances. Default None: no such limit. (templated)
-    :param detail_path: where to write each change, as CSV (``.csv``, ``.csv.gz``, ``.csv.zst``) or Parquet (``.parquet``),
-        with the columns ``change`` (``added``, ``removed``, ``moved``), ``task_name``, ``previous_task_name``,
-        ``sentence``, ``type``, ``language``. Default None: nowhere. (templated)
-    :param report_path: where to write a report with a chart, as Markdown (``.md``) or HTML (``.html``). Default None:
-        nowhere. (templated)
-    :param top: tasks, and languages, that the result and the report name, those with the most changes first; the others
-        are summed up. Default 20.
-    :param storage_conn_id: ID of the connection for the object store of all these paths. (templated)
+        the run's logical date or, if it has none, the time from which it may run, as in the load task. (templated)
+    :param missing_before: what to do without an earlier snapshot: ``empty`` (the default) counts everything as added, and
+        the limits on removals do not apply; ``fail`` fails the task. (templated)
+    :param max_removed_fraction: fail if more than this fraction of the earlier snapshot, from 0 to 1, was removed. Default
+        None: no limit. (templated)
+    :param max_removed: fail if more utterances than this were removed. Default None: no limit. (templated)
+    :param min_rows: fail if the later snapshot has fewer utterances than this. Default None: no limit. (templated)
+    :param detail_path: the file to write each change to, as CSV (``.csv``, ``.csv.gz``, ``.csv.zst``) or Parquet
+        (``.parquet``), with the columns ``change`` (``added``, ``removed``, ``moved``), ``task_name``,
+        ``previous_task_name``, ``sentence``, ``type``, ``language``. Default None: no file. (templated)
+    :param report_path: the HTML page (``.html``) to write a report with a chart to. Default None: no report. (templated)
+    :param top: the number of tasks, and of languages, that the result and the report name, the most changed first; the
+        others are summed up. Default 20.
+    :param storage_conn_id: ID of the connection for the object store of all these paths. Default None. (templated)
 
     Returns ``{"before", "after", "rows_before", "rows_after", "added", "removed", "moved", "unchanged",
-    "removed_fraction", "tasks", "languages", "detail_path", "report_path"}``; the last two are ``""`` where there is
-    none, and ``before`` where it was missing. Beyond a limit it writes detail and report all the same, and raises
+    "removed_fraction", "tasks", "languages", "detail_path", "report_path"}``, and pushes each entry under its own key as
+    well: ``compare.output["removed"]``. The last two, and ``before``, are ``""`` if there is none. If a limit is exceeded,
+    detail and report are written all the same, and the task fails with
     :class:`~airflow_provider_koreai.exceptions.KoreAIComparisonError`, which Airflow does not retry.
     """
 
@@ -127,16 +127,10 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         self.storage_conn_id = storage_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """
-        Compare.
-
-        :param context: Airflow's.
-        :return: what changed.
-        """
         from airflow_provider_koreai.compare.comparing import compare
         from airflow_provider_koreai.compare.comparison import Limits
         from airflow_provider_koreai.compare.detail import DetailWriter
-        from airflow_provider_koreai.compare.report import report_writer
+        from airflow_provider_koreai.compare.report import check_report_path, html_report
         from airflow_provider_koreai.storage.output import Output
 
         limits = Limits(
@@ -145,7 +139,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             whole_number("min_rows", self.min_rows),
         )
         top = whole_number("top", self.top) or 0
-        write_report = report_writer(self.report_path) if self.report_path else None
+        if self.report_path:
+            check_report_path(self.report_path)
         before, after = self._sources(context)
         with ExitStack() as stack:
 
@@ -158,9 +153,10 @@ class KoreAICompareUtterancesOperator(BaseOperator):
                 detail = stack.enter_context(DetailWriter(output("detail_path", self.detail_path)))
             comparison = compare(before, after, detail.write if detail else None)
             exceeded = limits.exceeded(comparison)
-            if write_report is not None:
-                report = output("report_path", str(self.report_path))
-                report.write(write_report(comparison, top, exceeded).encode("utf-8", "replace"))
+            if self.report_path:
+                report = output("report_path", self.report_path)
+                page = html_report(comparison, top, exceeded, str(self.bot_id or "").strip())
+                report.write(page.encode("utf-8", "replace"))
         self.log.info(
             "Compared %s (%s utterances) with %s (%s): %s added, %s removed, %s moved to another task",
             comparison.after,
@@ -173,8 +169,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         )
         if exceeded:
             raise KoreAIComparisonError(
-                f"{comparison.after} is not to replace {comparison.before or 'nothing'}: {'; '.join(exceeded)}. "
-                "If that is meant, raise the limit for this run."
+                f"{'; '.join(exceeded)}. Compared: {comparison.after} with {comparison.before or 'nothing'}. If the "
+                "change is intended, adjust the limit and clear this task."
             )
         return {
             **comparison.summary(top),
@@ -183,24 +179,24 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         }
 
     def _sources(self, context: Context) -> tuple[Source | None, Source]:
-        """Find out what to compare; the earlier one is None where it is missing and may be."""
+        """Find what to compare; the earlier one is None if it is missing and may be."""
         from airflow_provider_koreai.compare.comparing import FileSource
 
         may_be_missing = choice("missing_before", self.missing_before, MISSING_BEFORE) == "empty"
         if self.before and self.before_snapshot:
             raise KoreAIConfigurationError(
-                f"before={self.before!r:.200} and before_snapshot={self.before_snapshot!r:.80}: give one of them."
+                f"before={self.before!r:.200} and before_snapshot={self.before_snapshot!r:.80} exclude each other; pass one of them."
             )
         before: Source | None = None
         after: Source | None = None
         missing = ""
         if self.before:
-            before = file = FileSource(self.before, self.storage_conn_id or None)
-            missing = "" if file.exists() else f"before={self.before!r:.200}: there is no such file"
+            before = file = FileSource(self.before, self.storage_conn_id or None, "before")
+            missing = "" if file.exists() else f"before={self.before!r:.200} does not exist"
         if self.after:
-            after = file = FileSource(self.after, self.storage_conn_id or None)
+            after = file = FileSource(self.after, self.storage_conn_id or None, "after")
             if not file.exists():
-                raise KoreAIFileError(f"after={self.after!r:.200}: there is no such file.")
+                raise KoreAIFileError(f"after={self.after!r:.200} does not exist.")
         if before is None or after is None:
             snapshots = self._snapshots()
             time = point_in_time("after_snapshot", self.after_snapshot or time_of_run(context))
@@ -211,9 +207,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         if missing and not may_be_missing:
             raise KoreAIFileError(f"{missing}, and missing_before='fail'.")
         if missing:
-            self.log.warning(
-                "%s: compared with nothing, so no limit on what was removed can be exceeded", missing
-            )
+            self.log.warning("%s: nothing to compare with, so the limits on removals do not apply", missing)
         return (None if missing else before), after
 
     def _snapshots(self) -> BotSnapshots:
@@ -224,8 +218,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             value = getattr(self, name)
             if not (isinstance(value, str) and value.strip()):
                 raise KoreAIConfigurationError(
-                    f"{name}={value!r:.80} is not accepted; give before and after as files, or table, conn_id and "
-                    "bot_id of what is in a table."
+                    f"{name}={value!r:.80} is not accepted. Pass both before and after as files, or table, "
+                    "conn_id and bot_id for a snapshot in a table."
                 )
         return BotSnapshots(str(self.conn_id), utterances_table(self.table), str(self.bot_id).strip())
 
@@ -233,23 +227,23 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         if snapshots.has(time):
             return snapshots.source(time)
         raise KoreAIConfigurationError(
-            f"table={self.table!r} has no utterances of bot {self.bot_id} of after_snapshot={time.isoformat()}, and "
-            "after names no file."
+            f"table={self.table!r} has no utterances of bot {self.bot_id} with after_snapshot={time.isoformat()}, and "
+            "after is not set."
         )
 
     def _earlier(self, snapshots: BotSnapshots, time: datetime, *, is_new: bool) -> tuple[Source | None, str]:
-        """Give the earlier snapshot in the table, or say what is missing."""
+        """Find the earlier snapshot in the table, or describe what is missing."""
         if self.before_snapshot:
             earlier = point_in_time("before_snapshot", self.before_snapshot)
             if snapshots.has(earlier):
                 return snapshots.source(earlier), ""
-            which = f"of before_snapshot={earlier.isoformat()}"
+            which = f"with before_snapshot={earlier.isoformat()}"
         else:
             latest = snapshots.latest_before(time)
             if latest is not None:
                 return snapshots.source(latest), ""
             if is_new and snapshots.has(time):
-                # The run was cleared: this is what loading the file would replace.
+                # The run was cleared: loading the file would replace this snapshot.
                 return snapshots.source(time), ""
             which = f"before {time.isoformat()}"
         return None, f"table={self.table!r} has no snapshot of bot {self.bot_id} {which}"

@@ -1,10 +1,9 @@
 """
 A JSON array of objects, read piece by piece in bounded memory.
 
-The standard library's parser does the parsing, many elements at a call, which is faster than a
-streaming parser's events. All that is decided here is where to cut, and a wrong cut cannot go unnoticed: what
-was cut has to parse as a complete list. The streaming parser ijson (3.6, yajl) was tried instead: 400 kB of
-nested brackets made it take all memory, and a lone surrogate silently became a question mark.
+The standard library parses each element; this module only finds where they begin. The streaming parser ijson (3.6,
+yajl) was tried instead: 400 kB of nested brackets made it take all memory, and a lone surrogate silently became a
+question mark.
 """
 
 from __future__ import annotations
@@ -18,17 +17,16 @@ from typing import Any
 # Characters of one element; utterances have a few hundred.
 MAX_ELEMENT = 16 << 20
 _SPACE = re.compile(r"[ \t\n\r]*")
-_START = re.compile(r'\{[ \t\n\r]*"(?:[^"\\]|\\.)*"')
 # A text that was cut here or a few characters before its end may be valid with more of it.
 _LONGEST_TOKEN = 16
 
 
 class JsonArrayError(Exception):
-    """It is not a JSON array of objects. The text says where and why, without data."""
+    """It is not a JSON array of objects. The message says where and why, without the data."""
 
 
 class _Step(Enum):
-    """What has to come next."""
+    """What must come next."""
 
     ARRAY = "the array"
     FIRST = "its first element or its end"
@@ -38,7 +36,7 @@ class _Step(Enum):
 
 
 class JsonArrayParser:
-    """Takes pieces of bytes, cut anywhere, and gives the elements that they complete."""
+    """Takes pieces of bytes, cut anywhere, and returns the elements that they complete."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -46,16 +44,9 @@ class JsonArrayParser:
         self._decoder = json.JSONDecoder(parse_constant=_refuse_constant)
         self._text = ""
         self._step = _Step.ARRAY
-        self._signature = ""  # how the first element begins; the others most likely do the same
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """
-        Take the next piece.
-
-        :param data: the piece.
-        :return: the elements that are complete now.
-        :raises JsonArrayError: it is not a JSON array of objects.
-        """
+        """Take the next piece, and return the elements that are complete now."""
         try:
             text = self._decode(data, False)
         except UnicodeDecodeError:
@@ -66,7 +57,6 @@ class JsonArrayParser:
         elements: list[dict[str, Any]] = []
         at = self._open(self._skip(0))
         if self._step in (_Step.FIRST, _Step.ELEMENT, _Step.SEPARATOR) and at < len(self._text):
-            at = self._take_many(at, elements)
             at = self._take_each(at, elements)
         if self._step is _Step.NOTHING:
             at = self._skip(at)
@@ -78,11 +68,7 @@ class JsonArrayParser:
         return elements
 
     def close(self) -> None:
-        """
-        Say that there is no more.
-
-        :raises JsonArrayError: the array is not complete.
-        """
+        """End the input: the array must be complete."""
         try:
             self._decode(b"", True)
         except UnicodeDecodeError:
@@ -101,34 +87,14 @@ class JsonArrayParser:
                 if self._text[at] == "<"
                 else "it is a JSON object, not an array"
                 if self._text[at] == "{"
-                else "it is no JSON array"
+                else "it is not a JSON array"
             )
         at = self._skip(at + 1)
         self._step = _Step.FIRST
         return at
 
-    def _take_many(self, at: int, elements: list[dict[str, Any]]) -> int:
-        """Parse all elements up to the last beginning of one that looks like the first, if that is what it is."""
-        if self._step is not _Step.ELEMENT or not self._signature:
-            return at
-        cut = self._text.rfind(self._signature, at)
-        if cut <= at:
-            return at
-        part = self._text[at:cut].rstrip(" \t\n\r")
-        if not part.endswith(","):
-            return at
-        try:
-            found = self._decoder.decode(f"[{part[:-1]}]")
-        except (ValueError, RecursionError):
-            return at
-        if not found or any(type(each) is not dict for each in found):
-            return at
-        elements += found
-        self.count += len(found)
-        return cut
-
     def _take_each(self, at: int, elements: list[dict[str, Any]]) -> int:
-        """Parse element by element: exact, and it tells what is wrong from what is not all here."""
+        """Parse element by element; an element that is not complete yet is left for the next piece."""
         text = self._text
         while True:
             at = self._skip(at)
@@ -165,8 +131,6 @@ class JsonArrayParser:
             problem = f"is broken ({type(error).__name__})"
         if problem:
             raise self._error(problem)
-        if not self._signature and (match := _START.match(self._text, at)):
-            self._signature = match[0]
         return element, end
 
     def _skip(self, at: int) -> int:

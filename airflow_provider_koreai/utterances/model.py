@@ -9,11 +9,11 @@ class Utterance(NamedTuple):
     """
     One utterance.
 
-    :param task_name: the dialog task, FAQ or other thing that it trains; None where the file has none.
+    :param task_name: the dialog, FAQ or other task that it trains; None where the file has none.
     :param sentence: what a user may say.
-    :param type: such as ``DialogIntent``; None where the file has none.
-    :param language: such as ``en``; None where the file has none.
-    :param entities: the entities that are marked in it; a CSV file has none.
+    :param type: for example ``DialogIntent``; None where the file has none.
+    :param language: for example ``en``; None where the file has none.
+    :param entities: the entities annotated in it; a CSV file has none.
     :param extra: further columns or keys.
     """
 

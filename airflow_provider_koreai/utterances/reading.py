@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _CHUNK = 64 << 10
-# Without the argument handling of Utterance(), which costs as much as the rest of a row.
+# Utterance() itself would take as long as the rest of a row.
 _new = tuple.__new__
 _PARQUET = b"PAR1"
-CsvError = csv.Error
 
 
 def read_utterances(
@@ -39,16 +38,16 @@ def read_utterances(
     """
     Read the utterances of an exported file, compressed or not, or of a Parquet file made of one.
 
-    :param path: a local path, or a URL that ObjectStoragePath understands.
-    :param file_type: ``csv`` or ``json``; None: as the path's suffix says, else as the content looks.
-    :param storage_conn_id: the connection for an object store.
-    :return: the utterances in the file's order. The file is opened with the first and closed after the last, or
-        when the iterator is closed.
-    :raises KoreAIConfigurationError: an argument is wrong.
-    :raises KoreAIFileError: while reading: the file is broken.
-    :raises OSError: while reading: the file cannot be read.
+    :param path: a local path, or a URL that Airflow's ObjectStoragePath understands.
+    :param file_type: ``csv`` or ``json``. Default None: determined by the path's suffix, else by the content.
+    :param storage_conn_id: ID of the connection for an object store. Default None: the store's own default.
+    :return: the utterances in the file's order. The file is opened when the first one is read, and closed after the
+        last one or when the iterator is closed.
+    :raises KoreAIConfigurationError: at once, for a wrong argument.
+    :raises KoreAIFileError: while reading, for a broken file.
+    :raises OSError: while reading, for a file that cannot be read.
     """
-    _arguments(path, file_type)  # so that a wrong one is told at once
+    _arguments(path, file_type)  # a generator would check them only when the first utterance is read
     return _read(path, file_type, storage_conn_id)
 
 
@@ -57,14 +56,9 @@ def open_export(
     path: str, file_type: str | None = None, storage_conn_id: str | None = None
 ) -> Iterator[tuple[str, io.BufferedReader]]:
     """
-    Open an exported file, and see what it is.
+    Open an exported file; the arguments are those of :func:`read_utterances`.
 
-    :param path: a local path, or a URL that ObjectStoragePath understands.
-    :param file_type: ``csv`` or ``json``; None: as the path's suffix says, else as the content looks.
-    :param storage_conn_id: the connection for an object store.
     :return: ``csv``, ``json`` or ``parquet``, and the content, decompressed.
-    :raises KoreAIConfigurationError: an argument is wrong.
-    :raises OSError: the file cannot be read.
     """
     text, kind = _arguments(path, file_type)
     with ExitStack() as stack:
@@ -103,6 +97,7 @@ def _open(path: str, storage_conn_id: str | None) -> BinaryIO:
         raise
     except Exception as error:  # noqa: BLE001 - each store's library has errors of its own
         problem = f"{type(error).__name__}: {scrub(str(error))[:300]}"
+    # Raised here, without its cause, which may carry a key or a signed link.
     raise OSError(f"{path!r:.200} cannot be opened (storage_conn_id={storage_conn_id!r}): {problem}.")
 
 
@@ -119,23 +114,14 @@ def _looks_like_json(stream: io.BufferedReader) -> bool:
 
 
 def csv_reader(lines: Iterable[str]) -> Any:
-    """
-    Read CSV as strictly as a download checks it: a stray quote is an error, not a guess.
-
-    :param lines: with their ends.
-    :return: the standard library's reader.
-    """
-    # The library's own limit on a cell, 128 KiB, is one for the whole process: it is only ever raised.
+    """Read CSV as strictly as a download is checked: a stray quote is an error, not a guess."""
+    # The library's limit on a cell, 128 KiB by default, applies to the whole process, so it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE))
     return csv.reader(lines, strict=True)
 
 
 class _CountingLines(io.BufferedIOBase):
-    """
-    Counts the lines of what is read, for whom the text is decoded in chunks of many.
-
-    :param stream: read from.
-    """
+    """Counts the lines that are read, so that a decoding error can be given its line."""
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
@@ -150,11 +136,7 @@ class _CountingLines(io.BufferedIOBase):
         return data
 
     def line_of(self, error: UnicodeDecodeError) -> int:
-        """
-        Say in which line bytes are that cannot be decoded.
-
-        :param error: of the chunk that was read last.
-        """
+        """Return the line of the bytes that cannot be decoded, in the chunk that was read last."""
         return self._before + error.object.count(b"\n", 0, error.start) + 1
 
 
@@ -162,26 +144,27 @@ def _read_csv(stream: io.BufferedReader) -> Iterator[Utterance]:
     counting = _CountingLines(stream)
     text = io.TextIOWrapper(cast("BinaryIO", counting), encoding="utf-8-sig", newline="")
     reader = csv_reader(text)
-    problem = ""
     try:
         header = [name.strip() for name in next(reader, [])]
         if not set(REQUIRED_COLUMNS) <= set(header):
-            problem = f"line 1 is no header with {' and '.join(REQUIRED_COLUMNS)}"
-        else:
-            yield from _rows(reader, header)
+            raise _broken("CSV", f"line 1 is not a header with {' and '.join(REQUIRED_COLUMNS)}")
+        yield from _rows(reader, header)
     except UnicodeDecodeError as error:
-        problem = f"line {counting.line_of(error)}: it is not UTF-8"
+        # Its cause would hold the data.
+        raise _broken("CSV", f"line {counting.line_of(error)}: not UTF-8") from None
     except csv.Error as error:
-        problem = f"line {reader.line_num}: {error}"
-    if problem:
-        raise KoreAIFileError(f"The CSV file is broken: {problem}.")
+        raise _broken("CSV", f"line {reader.line_num}: {error}") from error
+
+
+def _broken(kind: str, problem: str) -> KoreAIFileError:
+    return KoreAIFileError(f"The {kind} file is broken: {problem}.")
 
 
 def _rows(reader: Any, header: list[str]) -> Iterator[Utterance]:
     width = len(header)
     places = {name: index for index, name in reversed(list(enumerate(header)))}
     task, sentence = (places.pop(name) for name in REQUIRED_COLUMNS)
-    # An empty text stands in for an absent column: it reads as None, like an empty cell.
+    # An absent column reads as an empty cell, which is None.
     kind, language = places.pop("type", width), places.pop("language", width)
     absent = width in (kind, language)
     for row in reader:
@@ -199,7 +182,6 @@ def _rows(reader: Any, header: list[str]) -> Iterator[Utterance]:
 def _read_json(stream: io.BufferedReader) -> Iterator[Utterance]:
     parser = JsonArrayParser()
     number = 0
-    problem = ""
     try:
         while chunk := stream.read1(_CHUNK):
             for element in parser.feed(chunk):
@@ -207,11 +189,9 @@ def _read_json(stream: io.BufferedReader) -> Iterator[Utterance]:
                 yield _utterance(element)
         parser.close()
     except JsonArrayError as error:
-        problem = str(error)
+        raise _broken("JSON", str(error)) from error
     except _BrokenElementError as error:
-        problem = f"element {number}: {error}"
-    if problem:
-        raise KoreAIFileError(f"The JSON file is broken: {problem}.")
+        raise _broken("JSON", f"element {number}: {error}") from error
 
 
 class _BrokenElementError(Exception):
@@ -224,13 +204,13 @@ def _utterance(element: dict[str, Any]) -> Utterance:
     task, kind = element.pop("taskName", None), element.pop("type", None)
     language = element.pop("language", None)
     if not isinstance(sentence, str):
-        raise _BrokenElementError("'sentence' is missing or no text")
+        raise _BrokenElementError("'sentence' is missing or not a string")
     if not (entities is None or isinstance(entities, list)):
-        raise _BrokenElementError("'entities' is no array")
+        raise _BrokenElementError("'entities' is not an array")
     if not ((task is None or isinstance(task, str)) and (kind is None or isinstance(kind, str))):
-        raise _BrokenElementError("'taskName' or 'type' is no text")
+        raise _BrokenElementError("'taskName' or 'type' is not a string")
     if not (language is None or isinstance(language, str)):
-        raise _BrokenElementError("'language' is no text")
+        raise _BrokenElementError("'language' is not a string")
     values = (
         task or None,
         sentence,

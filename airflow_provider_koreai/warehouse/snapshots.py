@@ -1,4 +1,4 @@
-"""Snapshots of a bot in the table that KoreAILoadUtterancesOperator loads: which there are, and their rows."""
+"""The snapshots of a bot in the table that the load task fills: which ones there are, and their rows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, inspect, select
 
-from airflow_provider_koreai.compare.comparing import batches_of
 from airflow_provider_koreai.warehouse.database import Database
 from airflow_provider_koreai.warehouse.table import as_utc, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import Table
-
-    from airflow_provider_koreai.compare.comparing import Batch
 
 # Rows that a server sends at a time.
 _FETCH = 8192
@@ -26,25 +23,14 @@ _FETCH = 8192
 
 @dataclass(frozen=True)
 class BotSnapshots:
-    """
-    A bot's snapshots.
-
-    :param conn_id: ID of the database's connection.
-    :param table: the table, from :func:`~airflow_provider_koreai.warehouse.table.utterances_table`.
-    :param bot_id: the bot.
-    """
+    """A bot's snapshots in a table."""
 
     conn_id: str
     table: Table
     bot_id: str
 
     def has(self, snapshot: datetime) -> bool:
-        """
-        Say whether there are rows of a snapshot.
-
-        :param snapshot: its time.
-        :raises KoreAIDatabaseError: the database could not be reached.
-        """
+        """Return whether the table has rows of a snapshot."""
         columns = self.table.c
         found = self._ask(
             select(func.count()).where(columns.bot_id == self.bot_id, columns.snapshot == snapshot)
@@ -52,29 +38,19 @@ class BotSnapshots:
         return bool(found)
 
     def latest_before(self, snapshot: datetime) -> datetime | None:
-        """
-        Give the time of the latest snapshot that is earlier.
-
-        :param snapshot: earlier than this.
-        :return: None: there is none.
-        :raises KoreAIDatabaseError: the database could not be reached.
-        """
+        """Return the time of the latest earlier snapshot, None where there is none."""
         columns = self.table.c
         ours = (columns.bot_id == self.bot_id, columns.snapshot < snapshot)
         found = self._ask(select(func.max(columns.snapshot)).where(*ours))
         return None if found is None else as_utc(found)
 
     def source(self, snapshot: datetime) -> TableSource:
-        """
-        Give a snapshot as something to compare.
-
-        :param snapshot: its time.
-        """
+        """Return a snapshot as something to compare."""
         return TableSource(self, snapshot)
 
     @contextmanager
     def reading(self) -> Iterator[Any]:
-        """Connect, in a transaction that only reads."""
+        """Open a connection in a transaction that only reads."""
         with (
             Database(self.conn_id) as database,
             database.transaction(reading=True) as connection,
@@ -82,7 +58,7 @@ class BotSnapshots:
             yield connection
 
     def _ask(self, statement: Any) -> Any:
-        """Give one value, None too where there is no such table."""
+        """Return one value; None also where the table does not exist."""
         with self.reading() as connection:
             check_name(self.table, connection.dialect)
             if not inspect(connection).has_table(self.table.name, schema=self.table.schema):
@@ -93,10 +69,7 @@ class BotSnapshots:
 @dataclass(frozen=True)
 class TableSource:
     """
-    A snapshot in the table, see :class:`~airflow_provider_koreai.compare.comparing.Source`; it has a connection of its own.
-
-    :param snapshots: the bot's.
-    :param time: the snapshot's time.
+    A snapshot in the table, to compare; it is read over a connection of its own.
     """
 
     snapshots: BotSnapshots
@@ -104,15 +77,11 @@ class TableSource:
 
     @property
     def description(self) -> str:
-        """Table and time."""
+        """The table and the time."""
         return f"{self.snapshots.table.info['name']}, snapshot of {self.time.isoformat()}"
 
-    def batches(self, *, names_too: bool) -> Iterator[Batch]:
-        """Read it; there is only one way, which counts always."""
-        return self.checked_batches()
-
-    def checked_batches(self) -> Iterator[Batch]:
-        """Read it, a few rows at a time, with a cursor on the server where the database has one."""
+    def rows(self) -> Iterator[Sequence[str | None]]:
+        """Read task name, sentence, type and language of each row, with a cursor on the server where there is one."""
         columns = self.snapshots.table.c
         statement = select(columns.task_name, columns.sentence, columns.type, columns.language).where(
             columns.bot_id == self.snapshots.bot_id, columns.snapshot == self.time
@@ -121,4 +90,4 @@ class TableSource:
             found = connection.execution_options(stream_results=True, max_row_buffer=_FETCH).execute(
                 statement
             )
-            yield from batches_of((cell or "" for cell in row) for row in found)
+            yield from found

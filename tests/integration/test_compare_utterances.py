@@ -126,29 +126,25 @@ def test_the_detail_can_be_parquet(old: str, new: str, tmp_path: Path) -> None:
     assert rows[0]["previous_task_name"] is None or rows[0]["change"] == "moved"
 
 
-@pytest.mark.parametrize(
-    ("suffix", "beginning"), [("md", "# Changed utterances"), ("html", "<!doctype html>")]
-)
-def test_a_report_is_written_where_that_is_asked_for(
-    old: str, new: str, tmp_path: Path, suffix: str, beginning: str
-) -> None:
-    report = tmp_path / "folder" / f"report.{suffix}"
-    assert compare(before=old, after=new, report_path=str(report))["report_path"] == str(report)
-    assert report.read_text().startswith(beginning)
+def test_a_report_is_written_on_request(old: str, new: str, tmp_path: Path) -> None:
+    report = tmp_path / "folder" / "report.html"
+    assert compare(before=old, after=new, report_path=str(report), bot_id=BOT)["report_path"] == str(report)
+    assert report.read_text().startswith("<!doctype html>")
+    assert f"Bot: {BOT}" in report.read_text()
 
 
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        ({"max_removed_fraction": "0.3"}, "1 of 3 utterances were removed, a fraction of 0.333333; .*=0.3"),
-        ({"max_removed": "0"}, "1 utterances were removed; max_removed=0"),
-        ({"min_rows": "4"}, "there are 3 utterances; min_rows=4"),
+        ({"max_removed_fraction": "0.3"}, "1 of 3 utterances were removed, a fraction of 0.333333: .*=0.3"),
+        ({"max_removed": "0"}, "1 utterances were removed, more than max_removed=0"),
+        ({"min_rows": "4"}, "^3 utterances, fewer than min_rows=4"),
     ],
 )
 def test_beyond_a_limit_it_fails_for_good_with_the_numbers(
     old: str, new: str, tmp_path: Path, limit: dict[str, str], said: str
 ) -> None:
-    detail, report = tmp_path / "detail.csv", tmp_path / "report.md"
+    detail, report = tmp_path / "detail.csv", tmp_path / "report.html"
     with pytest.raises(KoreAIComparisonError, match=said) as caught:
         compare(before=old, after=new, detail_path=str(detail), report_path=str(report), **limit)
     assert isinstance(caught.value, AirflowFailException)
@@ -181,21 +177,23 @@ def test_without_a_file_before_min_rows_applies_all_the_same(new: str, tmp_path:
 
 
 def test_a_missing_file_before_can_be_refused(new: str, tmp_path: Path) -> None:
-    with pytest.raises(KoreAIFileError, match=r"before='.*no.csv': there is no such file"):
+    with pytest.raises(KoreAIFileError, match=r"before='.*no.csv' does not exist"):
         compare(before=str(tmp_path / "no.csv"), after=new, missing_before="fail")
 
 
 def test_a_missing_file_after_is_refused(old: str, tmp_path: Path) -> None:
-    with pytest.raises(KoreAIFileError, match=r"after='.*no.csv': there is no such file"):
+    with pytest.raises(KoreAIFileError, match=r"after='.*no.csv' does not exist"):
         compare(before=old, after=str(tmp_path / "no.csv"))
 
 
 def test_a_broken_file_leaves_the_earlier_detail_and_report(old: str, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("taskName,sentence,type,language\nA,b,c\n")
-    detail, report = tmp_path / "detail.csv", tmp_path / "report.md"
+    detail, report = tmp_path / "detail.csv", tmp_path / "report.html"
     detail.write_text("yesterday's")
     report.write_text("yesterday's")
-    with pytest.raises(KoreAIFileError, match=r"new.csv': The CSV file is broken: line 2: 3 columns"):
+    with pytest.raises(
+        KoreAIFileError, match=r"^after='.*new.csv': The CSV file is broken: line 2: 3 columns"
+    ):
         compare(before=old, after=str(tmp_path / "new.csv"), detail_path=str(detail), report_path=str(report))
     assert (detail.read_text(), report.read_text()) == ("yesterday's", "yesterday's")
     assert len(list(tmp_path.iterdir())) == 4
@@ -213,9 +211,12 @@ def test_a_broken_file_leaves_the_earlier_detail_and_report(old: str, tmp_path: 
         ({"detail_path": "/tmp/detail.xlsx"}, "detail_path='/tmp/detail.xlsx'"),
         ({"detail_path": "/tmp/"}, "detail_path='/tmp/' is a folder"),
         ({"report_path": "/tmp/report.pdf"}, "report_path='/tmp/report.pdf'"),
+        ({"before": "/tmp/"}, "before='/tmp/' is a folder"),
+        ({"after": "file://server/x.csv"}, "after='file://server/x.csv'"),
+        ({"report_path": "/tmp/.html/"}, "report_path='/tmp/.html/'"),
         ({"before": None}, "table=None"),
         ({"after": None, "table": "t", "conn_id": "c"}, "bot_id=None"),
-        ({"before_snapshot": MONDAY}, "give one of them"),
+        ({"before_snapshot": MONDAY}, "exclude each other"),
     ],
 )
 def test_a_wrong_argument_is_named(old: str, new: str, arguments: dict[str, Any], said: str) -> None:
@@ -317,16 +318,17 @@ def test_what_was_loaded_equals_its_file_whatever_the_order(warehouse: Warehouse
 def test_nobody_is_kept_from_writing_while_a_snapshot_is_read(
     postgresql: Warehouse, old: str, new: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_koreai.warehouse import snapshots as table_snapshots
+    from airflow_provider_koreai.warehouse.snapshots import TableSource
 
     load(postgresql, old, MONDAY)
-    read = table_snapshots.batches_of
+    read = TableSource.rows
 
-    def read_while_another_writes(rows: Any) -> Any:
-        for batch in read(rows):
-            load(postgresql, new, TUESDAY, bot_id="st-another")
-            yield batch
+    def read_while_another_writes(source: TableSource) -> Any:
+        for number, row in enumerate(read(source)):
+            if number == 0:
+                load(postgresql, new, TUESDAY, bot_id="st-another")
+            yield row
 
-    monkeypatch.setattr(table_snapshots, "batches_of", read_while_another_writes)
+    monkeypatch.setattr(TableSource, "rows", read_while_another_writes)
     assert compare_with(postgresql, after=new, after_snapshot=TUESDAY)["removed"] == 1
     assert postgresql.sentences("st-another")

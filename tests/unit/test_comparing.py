@@ -1,4 +1,4 @@
-"""Two snapshots that are read piece by piece and meet in partitions: the same answer as if all were in memory."""
+"""Two snapshots compared by SQLite: the same answer as two Counters in memory give."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.compare import comparing, partitions
 from airflow_provider_koreai.compare.comparing import FileSource, compare
-from airflow_provider_koreai.compare.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
-from airflow_provider_koreai.exceptions import KoreAIError, KoreAIFileError
-from airflow_provider_koreai.utterances import csv_lines
+from airflow_provider_koreai.compare.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row, pair
+from airflow_provider_koreai.exceptions import KoreAIFileError
+from airflow_provider_koreai.text import storable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,17 +55,6 @@ def multiset(changes: list[Change], *kinds: str) -> Counter[Row]:
     return Counter(change.row for change in changes if change.kind in kinds)
 
 
-@pytest.fixture(params=["all in memory", "all on the disk"])
-def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once with room for everything, once with hardly any."""
-    if request.param == "all on the disk":
-        monkeypatch.setattr(csv_lines, "_BLOCK", 16)
-        monkeypatch.setattr(comparing, "_WINDOW", 2)
-        monkeypatch.setattr(comparing, "_BATCH", 3)
-        monkeypatch.setattr(partitions, "_LIMIT", 40)
-
-
-@pytest.mark.usefixtures("room")
 @given(before=snapshots, after=snapshots, shared=snapshots, end=st.sampled_from(["\n", "\r\n"]))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_was_removed_added_and_moved_leads_from_one_snapshot_to_the_other(
@@ -96,6 +84,50 @@ def test_what_was_removed_added_and_moved_leads_from_one_snapshot_to_the_other(
         for side, data in (("before", old), ("after", new)):
             counted = {name: getattr(each, side) for name, each in names.items() if getattr(each, side)}
             assert counted == Counter(row[index] for row in data)
+
+
+# What JSON can express, duplicates included; NUL and halves of surrogate pairs count as U+FFFD.
+hard_texts = st.sampled_from(
+    ["", "a", 'a"', "a,b", "a\nb", "a\rb", "\0", "\ufffd", "\ud83d", "東京", "A", "a "]
+)
+hard_rows = st.tuples(
+    hard_texts, hard_texts, st.sampled_from(["x", "y", ""]), st.sampled_from(["en", "\0", ""])
+)
+hard_snapshots = st.lists(hard_rows, max_size=40)
+
+
+def json_text(data: list[tuple[str, ...]]) -> bytes:
+    return json.dumps([dict(zip(HEADER, row, strict=True)) for row in data]).encode()
+
+
+@given(before=hard_snapshots, after=hard_snapshots, shared=hard_snapshots)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_changes_and_summary_are_those_of_two_counters(
+    tmp_path: Path,
+    before: list[tuple[str, ...]],
+    after: list[tuple[str, ...]],
+    shared: list[tuple[str, ...]],
+) -> None:
+    old, new = [*shared, *before], [*after, *shared]
+    comparison, changes = changes_of(
+        source(tmp_path, "old.json", json_text(old)), source(tmp_path, "new.json", json_text(new))
+    )
+    was, now = (Counter(Row(*map(storable, row)) for row in data) for data in (old, new))
+    expected = Comparison(comparison.before, comparison.after)
+    for row, number in now.items():
+        expected.count(row.task_name, row.language, number)
+    found: list[Change] = []
+    gone, come = list((was - now).elements()), list((now - was).elements())
+    for sentence, language in sorted({(row.sentence, row.language) for row in [*gone, *come]}):
+        sides = (
+            [row for row in side if (row.sentence, row.language) == (sentence, language)]
+            for side in (gone, come)
+        )
+        found += pair(*sides)
+    for change in found:
+        expected.observe(change)
+    assert changes == found
+    assert comparison.summary(99) == expected.summary(99)
 
 
 def test_an_order_of_its_own_makes_no_difference(tmp_path: Path) -> None:
@@ -135,7 +167,7 @@ def test_how_a_snapshot_is_written_makes_no_difference(tmp_path: Path, form: str
 def test_a_snapshot_can_be_a_parquet_file(tmp_path: Path) -> None:
     import logging
 
-    from airflow_provider_koreai.utterances.parquet import convert_utterances
+    from airflow_provider_koreai.utterances.convert import convert_utterances
 
     data = [("A", "to rome", "x", "en"), ("", "no task", "x", "")]
     old = source(tmp_path, "old.csv", csv_text(data))
@@ -182,8 +214,8 @@ def test_empty_lines_and_a_missing_line_end_are_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "line 1 is no header"),
-        (b"<html>", "line 1 is no header"),
+        (b"", "line 1 is not a header"),
+        (b"<html>", "line 1 is not a header"),
         (csv_text([("A", "b", "x", "en")] * 5) + b"A,b,c\n", "line 7: 3 columns; the header has 4"),
         (csv_text([("A", "b", "x", "en")] * 5) + b'A,"b,x,en\n', "line 7: unexpected end of data"),
         (csv_text([("A", 'b"', "x", "en")] * 5) + b'A,"b"c,x,en\n', "line 7: "),
@@ -226,11 +258,44 @@ def test_the_order_of_the_changes_is_the_same_in_each_process(tmp_path: Path) ->
     assert first == second
 
 
-def test_no_room_for_temporary_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "_LIMIT", 40)
-    monkeypatch.setattr(partitions.tempfile, "tempdir", str(tmp_path / "missing"))
-    data = csv_text([("A", f"sentence {number}", "x", "en") for number in range(9)])
-    with pytest.raises(
-        KoreAIError, match=r"temporary file in .*missing.* could not be written: No such file"
-    ):
-        compare(None, source(tmp_path, "new.csv", data))
+# A file size limit stands in for a full disk.
+FULL_DISK = """
+import resource, sys
+from airflow_provider_koreai.compare.comparing import FileSource, compare
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+compare(None, FileSource(sys.argv[1]))
+"""
+
+
+def test_a_full_disk_is_reported_with_the_folder_and_the_remedy(tmp_path: Path) -> None:
+    data = [("A", f"{number} {'long sentence ' * 20}", "x", "en") for number in range(100_000)]
+    new = source(tmp_path, "new.csv", csv_text(data))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, new.path],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"KoreAIError: The temporary database in '{tmp_path}' failed: " in done.stderr
+    assert "set TMPDIR to use another folder" in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["new.csv"]
+
+
+def test_large_snapshots_do_not_stay_in_memory(tmp_path: Path) -> None:
+    sentence = "long sentence " * 20
+    data = [("A", f"{number} {sentence}", "x", "en") for number in range(200_000)]
+    old, new = source(tmp_path, "old.csv", csv_text(data)), source(tmp_path, "new.csv", csv_text(data[::-1]))
+    code = (
+        "import resource, sys; from airflow_provider_koreai.compare.comparing import *; "
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; idle = peak(); "
+        "compare(FileSource(sys.argv[1]), FileSource(sys.argv[2])); print(peak() - idle)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, old.path, new.path], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) * 1024 < new_size(new) // 2 + (16 << 20)
+
+
+def new_size(file: FileSource) -> int:
+    return os.stat(file.path).st_size

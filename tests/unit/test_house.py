@@ -33,9 +33,6 @@ FLOORS = (
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 MOST_MODULES_AT_THE_ROOT = 12
 
-# Until comparing is done by SQLite.
-LEAVING = {("warehouse.snapshots", "compare.comparing"), ("utterances.csv_lines", "compare.comparison")}
-
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for path in sorted(ROOT.rglob("*.py"))
@@ -69,14 +66,11 @@ def test_a_module_imports_its_own_wing_and_lower_floors_only(module):
     above = {
         other
         for other in IMPORTS[module]
-        if wing(other) != wing(module)
-        and FLOOR_OF[wing(other)] >= FLOOR_OF[wing(module)]
-        and (module, other) not in LEAVING
+        if wing(other) != wing(module) and FLOOR_OF[wing(other)] >= FLOOR_OF[wing(module)]
     }
     assert not above
 
 
-@pytest.mark.xfail(reason="utterances: parquet and reading, until csv_lines is gone", strict=True)
 def test_no_modules_import_each_other_in_a_circle():
     def file_of(module: str) -> str:
         return module if module in MODULES else f"{module}.__init__"

@@ -74,14 +74,6 @@ def test_elements_come_as_soon_as_they_are_complete() -> None:
     parser.close()
 
 
-def test_elements_that_begin_alike_are_parsed_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    parser = JsonArrayParser()
-    element = b'{"taskName":"A","sentence":"b, {\\"taskName\\" }"},'
-    parser.feed(b"[" + element)
-    monkeypatch.setattr(parser, "_take_one", lambda at: None)
-    assert len(parser.feed(element * 1000 + b'{"taskName"')) == 1000
-
-
 @pytest.mark.parametrize(
     "data",
     [

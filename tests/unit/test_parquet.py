@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import builtins
-import csv
 import gzip
 import hashlib
-import io
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -16,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIFileError
-from airflow_provider_koreai.utterances import Utterance, csv_lines, read_utterances
-from airflow_provider_koreai.utterances.parquet import ConvertResult, convert_utterances
+from airflow_provider_koreai.utterances import Utterance, read_utterances
+from airflow_provider_koreai.utterances.convert import ConvertResult, convert_utterances
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,21 +97,6 @@ def test_it_is_compressed_with_zstd_unless_told_otherwise(source: Path, target: 
     assert parquet.ParquetFile(target).metadata.row_group(0).column(1).compression == "ZSTD"
 
 
-def test_metadata_says_which_export_it_is(source: Path, target: Path) -> None:
-    convert(source, target, metadata={"bot_id": "st-1", "request_id": "", "requested_time": "2026-11-25"})
-    metadata = parquet.read_schema(target).metadata
-    assert metadata == {b"koreai.bot_id": b"st-1", b"koreai.requested_time": b"2026-11-25"}
-
-
-def test_row_groups_have_the_size_that_was_asked_for(tmp_path: Path, target: Path) -> None:
-    source = tmp_path / "x.csv"
-    source.write_bytes(HEADER + b"A,b,c,en\n" * 20_000)
-    convert(source, target, row_group_size=8192)
-    metadata = parquet.ParquetFile(target).metadata
-    groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
-    assert groups == [8192, 8192, 3616]
-
-
 def test_an_export_without_rows_is_a_file_without_rows(tmp_path: Path, target: Path) -> None:
     source = tmp_path / "x.csv"
     source.write_bytes(HEADER)
@@ -145,35 +128,6 @@ def test_nothing_is_lost_on_the_way(tmp_path: Path, given: list[Utterance]) -> N
     assert list(read_utterances(str(target))) == given
 
 
-cells = st.text(st.sampled_from(list('ab,"\n\ré東')), max_size=4)
-
-
-@given(st.lists(st.tuples(cells, cells, cells, cells), max_size=12), st.sampled_from(["\n", "\r\n"]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
-def test_a_csv_file_is_read_by_the_block_as_it_is_row_by_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str, ...]], end: str
-) -> None:
-    monkeypatch.setattr(csv_lines, "_BLOCK", 16)
-    source, target = tmp_path / "x.csv", tmp_path / "x.parquet"
-    out = io.StringIO(newline="")
-    quoting = csv.QUOTE_ALL if any("\r" in cell for row in rows for cell in row) else csv.QUOTE_MINIMAL
-    csv.writer(out, lineterminator=end, quoting=quoting).writerows(rows)
-    source.write_bytes(HEADER + out.getvalue().encode())
-    convert(source, target)
-    assert list(read_utterances(str(target))) == list(read_utterances(str(source)))
-
-
-@pytest.mark.parametrize("middle", ["\n\n", "A,b,c,en\r", 'A,b"c,d,en\n'])
-def test_from_where_it_cannot_be_read_by_the_block_it_is_read_by_the_row(
-    tmp_path: Path, target: Path, middle: str
-) -> None:
-    source = tmp_path / "x.csv"
-    rows = [f"A,{number},c,en\n" for number in range(30_000)]
-    source.write_text("".join([HEADER.decode(), *rows[:20_000], middle, *rows[20_000:]]), newline="")
-    convert(source, target)
-    assert list(read_utterances(str(target))) == list(read_utterances(str(source)))
-
-
 def test_half_a_character_is_replaced_and_that_is_said(
     tmp_path: Path, target: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,7 +147,7 @@ def test_a_compressed_export_is_read(tmp_path: Path, target: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "line 1 is no header"),
+        (b"", "line 1 is not a header"),
         (HEADER + b"A,b,c,en\n" * 9000 + b"A,b\n", "line 9002: 2 columns"),
         (HEADER + b"A,b,c,en\n" * 9000 + b"A,\xff,c,en\n", "not UTF-8"),
         (b"PAR1 and no more", "Parquet file is broken"),
@@ -206,7 +160,7 @@ def test_of_a_broken_export_nothing_is_written_and_the_earlier_file_stays(
     source.write_bytes(data)
     target.write_text("yesterday's")
     with pytest.raises(KoreAIFileError, match=said):
-        convert(source, target, row_group_size=1000)
+        convert(source, target)
     assert target.read_text() == "yesterday's"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["utterances.parquet", "x"]
 
@@ -224,10 +178,10 @@ def test_a_parquet_file_of_something_else_is_refused(tmp_path: Path) -> None:
     ("columns", "said"),
     [
         ({"task_name": [1, 2]}, "column task_name is int64 instead of string"),
-        ({"sentence": ["a", None]}, "row 2: it has no sentence"),
-        ({"entities": [None, "5"]}, "row 2: entities is no JSON array"),
-        ({"extra": ["{}", "[]"]}, "row 2: extra is no JSON object"),
-        ({"extra": ["{", None]}, "row 1: extra is no JSON object"),
+        ({"sentence": ["a", None]}, "row 2: no sentence"),
+        ({"entities": [None, "5"]}, "row 2: entities is not a JSON array"),
+        ({"extra": ["{}", "[]"]}, "row 2: extra is not a JSON object"),
+        ({"extra": ["{", None]}, "row 1: extra is not a JSON object"),
     ],
 )
 def test_a_parquet_file_with_other_values_is_told_by_its_row(

@@ -94,21 +94,21 @@ def test_a_gzip_file_is_read_whatever_its_name(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "line 1 is no header"),
-        (b"taskName,type\nA,b\n", "line 1 is no header with taskName and sentence"),
+        (b"", "line 1 is not a header"),
+        (b"taskName,type\nA,b\n", "line 1 is not a header with taskName and sentence"),
         (HEADER + b"A,b,c,en\nA,b,c\n", "line 3: 3 columns; the header has 4"),
         (HEADER + b'A,"b\nb",c,en\nA,b,c,en,x\n', "line 4: 5 columns"),
         (HEADER + b'A,"b,c,en\n', "line 2: unexpected end of data"),
         (HEADER + b'A,"b"x,c,en\n', "line 2: "),
-        (HEADER + b"A,b,c,en\n\xff,b,c,en\n", "line 3: it is not UTF-8"),
+        (HEADER + b"A,b,c,en\n\xff,b,c,en\n", "line 3: not UTF-8"),
         (
             b"\xef\xbb\xbf" + HEADER + b'A,"b\nb",c,en\n' * 5000 + b"A,\xe9,c,en\n",
-            "line 10002: it is not UTF-8",
+            "line 10002: not UTF-8",
         ),
         (gzip.compress(HEADER + b"A,b,c,en\n" * 1000)[:-20], "compressed file is damaged"),
     ],
 )
-def test_a_broken_csv_is_told_by_its_line(tmp_path: Path, data: bytes, said: str) -> None:
+def test_a_broken_csv_is_reported_with_its_line(tmp_path: Path, data: bytes, said: str) -> None:
     with pytest.raises(KoreAIFileError, match=said):
         read(tmp_path, data)
 
@@ -118,14 +118,14 @@ def test_a_broken_csv_is_told_by_its_line(tmp_path: Path, data: bytes, said: str
     [
         (b"", "empty"),
         (b'[{"sentence":"a"},{"taskName":"b"}]', "element 2: 'sentence' is missing"),
-        (b'[{"sentence":"a"},{"sentence":5}]', "element 2: 'sentence' is missing or no text"),
-        (b'[{"sentence":"a","entities":{}}]', "element 1: 'entities' is no array"),
-        (b'[{"sentence":"a","language":5}]', "element 1: 'language' is no text"),
+        (b'[{"sentence":"a"},{"sentence":5}]', "element 2: 'sentence' is missing or not a string"),
+        (b'[{"sentence":"a","entities":{}}]', "element 1: 'entities' is not an array"),
+        (b'[{"sentence":"a","language":5}]', "element 1: 'language' is not a string"),
         (b'[{"sentence":"a"},["b"]]', "element 2 is not an object"),
         (b'[{"sentence":"a"}', "not complete"),
     ],
 )
-def test_a_broken_json_is_told_by_its_element(tmp_path: Path, data: bytes, said: str) -> None:
+def test_a_broken_json_is_reported_with_its_element(tmp_path: Path, data: bytes, said: str) -> None:
     with pytest.raises(KoreAIFileError, match=said):
         read(tmp_path, data, "x.json")
 
