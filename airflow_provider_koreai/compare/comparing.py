@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_koreai.compare.comparison import Change, Comparison, Row, pair
 from airflow_provider_koreai.exceptions import KoreAIError, KoreAIFileError
-from airflow_provider_koreai.storage.paths import PathArgument
+from airflow_provider_koreai.storage.paths import PathArgument, local_path
 from airflow_provider_koreai.text import is_storable, storable
 from airflow_provider_koreai.utterances.reading import open_export, read_utterances
 
@@ -70,7 +70,7 @@ class FileSource:
     name: str = "path"
 
     def __post_init__(self) -> None:
-        PathArgument.of_file(self.path, self.name)
+        local_path(PathArgument.of_file(self.path, self.name).text, self.name)  # refuses what is not a path
 
     @property
     def description(self) -> str:

@@ -469,8 +469,8 @@ GOOD = b"A,one,c,en\n" * 50
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "line 1 is no header"),
-        (b"<html>no export</html>\n", "line 1 is no header"),
+        (b"", "line 1 is not a header"),
+        (b"<html>no export</html>\n", "line 1 is not a header"),
         (HEADER + GOOD + b"A,two,c\n" + GOOD, "line 52: 3 columns; the header has 4"),
         (HEADER + GOOD + b"A,\xff,c,en\n" + GOOD, "not UTF-8"),
         (HEADER + GOOD + b'A,"two\x00",c,en\n', NUL_IN_CSV),
