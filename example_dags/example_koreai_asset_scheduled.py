@@ -4,7 +4,7 @@ Two DAGs, joined by an asset: one exports a bot's utterances every night, the ot
 They need a connection ``koreai_default`` of type Kore.ai. The asset is named when this file is read, so the bot is
 chosen here, or in the environment variable ``KOREAI_BOT_ID`` of the whole deployment.
 
-On Airflow 2.11 an asset is what is called a dataset there.
+Airflow 2.11 calls assets datasets.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ with DAG(
     schedule="@daily",
     start_date=START,
     catchup=False,
-    # The status call reports a bot's latest export: two runs at once would get into each other's way.
+    # Two exports of one bot at the same time supersede each other. Backfills of Airflow 3 do not heed this limit: start
+    # them with `airflow backfill create --max-active-runs 1`.
     max_active_runs=1,
+    # For a lost worker or a store that is down; when Kore.ai is out of reach for a while, the tasks themselves try again.
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "folder": Param(
@@ -41,7 +43,7 @@ with DAG(
     tags=["koreai", "example"],
     doc_md=__doc__,
 ):
-    # When the file is there, the asset's event is told path, rows, sha256, requested_time, file_type and more.
+    # Once the file is there, the asset's event carries path, rows, sha256, requested_time, file_type and more.
     koreai_export_utterances(
         bot_id=BOT, path="{{ params.folder }}/{{ ti.task.bot_id }}/", deferrable=True, outlets=[UTTERANCES]
     )

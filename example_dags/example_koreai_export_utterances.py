@@ -23,8 +23,10 @@ with DAG(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
-    # The status call reports a bot's latest export: two runs at once would get into each other's way.
+    # Two exports of one bot at the same time supersede each other. Backfills of Airflow 3 do not heed this limit: start
+    # them with `airflow backfill create --max-active-runs 1`.
     max_active_runs=1,
+    # For a lost worker or a store that is down; when Kore.ai is out of reach for a while, the tasks themselves try again.
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "bot_id": Param(
@@ -68,6 +70,7 @@ with DAG(
         request_id=export.output,
         requested_time=export.output["requested_time"],
         file_type=export.output["file_type"],
+        # Not {{ ds }}: a run that the REST API or an asset starts may have no logical date, and then no ds either.
         path="{{ params.folder }}/{{ params.bot_id }}/"
         "{{ (dag_run.logical_date or dag_run.run_after) | ds }}/utterances.{{ params.file_type }}",
     )

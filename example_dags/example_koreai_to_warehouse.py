@@ -25,8 +25,10 @@ with DAG(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
-    # The status call reports a bot's latest export: two runs at once would get into each other's way.
+    # Two exports of one bot at the same time supersede each other. Backfills of Airflow 3 do not heed this limit: start
+    # them with `airflow backfill create --max-active-runs 1`.
     max_active_runs=1,
+    # For a lost worker or a store that is down; when Kore.ai is out of reach for a while, the tasks themselves try again.
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "bot_ids": Param(

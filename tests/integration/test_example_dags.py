@@ -6,9 +6,11 @@ import importlib.util
 import json
 import warnings
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow import __version__ as airflow_version
 
 from tests.support.examples import EXAMPLES, FILES, FOLDER, TABLE
 from tests.support.warehouses import sqlite_warehouse
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DAY = "2026-03-01"
+RUN_UNDATED = Path(__file__).parent / "run_undated.py"
+UNDATED = pytest.mark.skipif(
+    airflow_version.startswith("2."), reason="on Airflow 2 every run has a logical date"
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +37,13 @@ def airflow(airflow_installation):
 def run_dag(airflow, koreai_conn) -> Callable[..., dict[str, list[Any]]]:
     """Runs a DAG to success; gives what its tasks returned."""
 
-    def run(dag_id: str, conf: dict[str, Any], **environment: str) -> dict[str, list[Any]]:
-        answer = airflow.run("dags", "test", dag_id, DAY, "--conf", json.dumps(conf), **environment)
+    def run(
+        dag_id: str, conf: dict[str, Any], *, dated: bool = True, **environment: str
+    ) -> dict[str, list[Any]]:
+        if dated:
+            answer = airflow.run("dags", "test", dag_id, DAY, "--conf", json.dumps(conf), **environment)
+        else:
+            answer = airflow.run_python(RUN_UNDATED, dag_id, json.dumps(conf), **environment)
         assert answer.returncode == 0, answer.stdout
         ((run_id,),) = airflow.query(
             "select run_id from dag_run where dag_id = ? order by id desc limit 1", dag_id
@@ -57,12 +68,13 @@ def test_each_example_has_a_scenario():
     assert sorted(EXAMPLES) == FILES
 
 
+@pytest.mark.parametrize("dated", [True, pytest.param(False, marks=UNDATED)], ids=["dated", "undated"])
 @pytest.mark.parametrize("name", FILES)
-def test_example_runs_to_success(run_dag, tmp_path, name):
+def test_example_runs_to_success(run_dag, tmp_path, name, dated):
     example = EXAMPLES[name]
     warehouse, connection = sqlite_warehouse(tmp_path / "warehouse.db")
     environment = {f"AIRFLOW_CONN_{example.warehouse.upper()}": connection} if example.warehouse else {}
-    returned = run_dag(example.dag, example.params(tmp_path), **environment)
+    returned = run_dag(example.dag, example.params(tmp_path), dated=dated, **environment)
     example.check(returned, tmp_path)
     if example.check_table:
         example.check_table(returned, warehouse.counts(TABLE))

@@ -37,8 +37,17 @@ class AirflowInstallation:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one ``airflow`` command; its stdout has the log too."""
+        return self._run("-m", "airflow", *arguments, **environment)
+
+    def run_python(
+        self, script: Path, *arguments: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a Python script with this Airflow; its stdout has the log too."""
+        return self._run(str(script), *arguments, **environment)
+
+    def _run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [sys.executable, *arguments],
             env={**os.environ, "AIRFLOW_HOME": str(self.home), "COLUMNS": "10000", **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
