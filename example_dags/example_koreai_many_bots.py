@@ -66,11 +66,12 @@ with DAG(
             max_active_tis_per_dagrun=8,
         )
         fetch = exported.get_child_by_label("fetch")
-        report(fetch.output["path"], fetch.output["rows"])
+        report(bot_id=bot_id, path=fetch.output["path"], rows=fetch.output["rows"])
 
-    @task
-    def report(path: str, rows: int) -> str:
-        """Here goes what you do with a bot's file."""
-        return f"{rows} utterances in {path}"
+    # The UI then shows each bot's name, as it does for the tasks of the group above, and not 0, 1, 2.
+    @task(map_index_template="{{ ti.task.op_kwargs['bot_id'] }}")
+    def report(bot_id: str, path: str, rows: int) -> str:
+        """Replace this with what you do with a bot's file."""
+        return f"{bot_id}: {rows} utterances in {path}"
 
     one_bot.expand(bot_id=bots())

@@ -6,8 +6,9 @@ other whose hook is a ``DbApiHook``, with ``pip install 'airflow-provider-koreai
 Name the bots in the trigger form, or change the default below; none named means all bots of the account, which takes
 the connection of an Admin app.
 
-Each run is one snapshot of each bot. A run that is cleared replaces its own snapshots and no others. One bot that
-fails does not stop the others.
+Each run is one snapshot of each bot. A run that is cleared replaces its own snapshots and no others, and only within a
+day: an export always has the bot's utterances of now, not those of the run's day. One bot that fails does not stop the
+others.
 """
 
 from __future__ import annotations
@@ -68,14 +69,14 @@ with DAG(
             bot_id=bot_id, path="{{ params.folder }}/{{ ti.task.bot_id }}/", deferrable=True
         )
         fetch = exported.get_child_by_label("fetch")
-        # What both tasks work on, and the bot's name for each of them in the UI.
+        # For both tasks; map_index_template makes the UI show the bot's name, as for the tasks of the group.
         common = {
             "bot_id": bot_id,
             "table": "{{ params.table }}",
             "conn_id": "{{ params.conn_id }}",
             "map_index_template": "{{ ti.task.bot_id }}",
         }
-        # With what the table has of the bot before this run; the first run has nothing to compare with, and passes.
+        # Compares with the bot's last snapshot in the table. The first run has nothing to compare with, and passes.
         compare = KoreAICompareUtterancesOperator(
             task_id="compare", after=fetch.output["path"], min_rows=1, max_removed_fraction=0.2, **common
         )

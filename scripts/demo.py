@@ -1,8 +1,8 @@
 """
-Run the example DAG on a real Airflow, and show what was exported: ``make demo``.
+``make demo``: run an example DAG on a real Airflow, and show what was exported.
 
-Kore.ai is played by the emulator, unless AIRFLOW_CONN_KOREAI_DEFAULT and KOREAI_BOT_ID are set: then the real
-account is asked. All that Airflow needs is kept in .demo/, away from any other Airflow of this machine.
+The emulator stands in for Kore.ai, unless AIRFLOW_CONN_KOREAI_DEFAULT and KOREAI_BOT_ID are set: then the demo uses that
+account. Airflow's files are kept in .demo/, apart from any other Airflow on this machine.
 """
 
 # ruff: noqa: S603 - it runs this project's own programs
@@ -46,7 +46,7 @@ LOG_LINE = re.compile(
     r"^(?P<time>\S+) \[(?P<level>\w+) *\] (?P<text>.*?) *\[(?P<logger>[\w.]+)\](?P<fields>(?: \w+=.*)?)$"
 )
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-# Airflow reads this module at its start. In a demo nobody wants to wait for a retry.
+# Airflow reads this module when it starts. Nobody wants to wait for a retry in a demo.
 LOCAL_SETTINGS = "def task_policy(task):\n    task.retries = 0\n"
 
 
@@ -60,11 +60,11 @@ print(json.dumps({**result, "request_id": arguments["request_id"]}))
 
 
 class DemoError(Exception):
-    """Something that the user is told in one sentence."""
+    """An error that one sentence explains to the user."""
 
 
 def main() -> int:
-    """Run the demo; the answer is the exit code."""
+    """Run the demo and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
     try:
@@ -84,7 +84,7 @@ def main() -> int:
 
 @contextlib.contextmanager
 def kore_ai() -> Iterator[tuple[str, str]]:
-    """Give a connection and a bot: the user's, or the emulator's."""
+    """Provide a connection and a bot: the user's or the emulator's."""
     connection, bot_id = os.environ.get(CONNECTION), os.environ.get(BOT)
     if connection and bot_id:
         step("Kore.ai", f"the account of your {CONNECTION}, bot {bot_id}")
@@ -96,12 +96,12 @@ def kore_ai() -> Iterator[tuple[str, str]]:
             f"{is_set} is set, but {is_not} is not. Set both to use your account, or neither to use the emulator."
         )
     with EmulatorProcess() as emulator:
-        step("Kore.ai", f"played by the emulator at {emulator.base_url}, bot {DEMO_BOT}")
+        step("Kore.ai", f"the emulator at {emulator.base_url}, bot {DEMO_BOT}")
         yield emulator.connection_json(), DEMO_BOT
 
 
 def prepare_airflow() -> Path:
-    """Make an Airflow home with a database, unless it is there."""
+    """Create an Airflow home with a database, unless there is one."""
     airflow = version("apache-airflow")
     home = DEMO / f"airflow-{airflow}"
     migrated = home / ".migrated"
@@ -129,14 +129,7 @@ def prepare_airflow() -> Path:
 
 
 def run_dag(home: Path, connection: str, bot_id: str) -> str:
-    """
-    Run the example DAG, and print what its tasks say.
-
-    :param home: the Airflow home.
-    :param connection: the connection to Kore.ai.
-    :param bot_id: the bot.
-    :return: the run's ID.
-    """
+    """Run the example DAG, print what its tasks log, and return the run's ID."""
     step("DAG", f"{DAG_ID} (example_dags/{DAG_ID}.py)")
     last = newest_run(home)
     conf = json.dumps({"bot_id": bot_id, "folder": str(FOLDER)})
@@ -170,11 +163,7 @@ def run_dag(home: Path, connection: str, bot_id: str) -> str:
 
 
 def what_matters(lines: Iterable[str]) -> Iterator[str]:
-    """
-    Pick the lines of Airflow's log that tell the story: what our tasks said, their states, errors.
-
-    :param lines: the log.
-    """
+    """Pick the lines of Airflow's log that tell the story: our tasks' messages, their states, errors."""
     task = ""
     for line in lines:
         match = LOG_LINE.match(line)
@@ -184,18 +173,14 @@ def what_matters(lines: Iterable[str]) -> Iterator[str]:
         if started := re.search(r"\[DAG TEST\] starting task_id=(\S+)", text):
             task = started[1]
         elif state := re.search(r" new_state=(\S+)", fields):
-            note = ": no worker slot is taken while it waits" if state[1] == "deferred" else ""
+            note = ": it waits without a worker slot" if state[1] == "deferred" else ""
             yield f"{task:<8}{state[1]}{note}"
         elif "airflow_provider_koreai" in match["logger"] or match["level"] in ("error", "critical"):
             yield f"{task:<8}{text}"
 
 
 def show_result(result: dict[str, object]) -> None:
-    """
-    Print where the file is and what is in it, after comparing it with what the task reported.
-
-    :param result: the XCom of the download task.
-    """
+    """Print where the file is and what is in it, after comparing it with the download task's result."""
     path = Path(str(result["path"]))
     content = path.read_bytes()
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -208,22 +193,15 @@ def show_result(result: dict[str, object]) -> None:
     print(f"          rows     {found['rows']:,}")
     print(f"          bytes    {found['bytes']:,}")
     print(f"          SHA-256  {found['sha256']}")
-    print("          as the task reported them (XCom), and as they are in the file\n")
+    print("          (the task reported the same numbers, as XComs)\n")
     for line in table(header, rows[:ROWS_SHOWN]):
         print(line)
     if len(rows) > ROWS_SHOWN:
-        print(f"... and {len(rows) - ROWS_SHOWN:,} rows more")
+        print(f"... and {len(rows) - ROWS_SHOWN:,} more rows")
 
 
 def load(home: Path, result: dict[str, object], bot_id: str) -> dict[str, Any]:
-    """
-    Load the file into a SQLite database, as a task of example_koreai_to_warehouse does.
-
-    :param home: the Airflow home.
-    :param result: the XCom of the download task.
-    :param bot_id: the bot.
-    :return: what the operator returned.
-    """
+    """Load the file into a SQLite database, as a task of example_koreai_to_warehouse does."""
     arguments = {key: result[key] for key in ("path", "request_id", "requested_time", "file_type")}
     arguments |= {"bot_id": bot_id, "conn_id": "warehouse", "table": "utterances"}
     arguments["snapshot"] = str(result["requested_time"]) or datetime.now(timezone.utc).isoformat()
@@ -244,11 +222,7 @@ def load(home: Path, result: dict[str, object], bot_id: str) -> dict[str, Any]:
 
 
 def show_table(loaded: dict[str, Any]) -> None:
-    """
-    Print what is in the database, after comparing it with what the operator reported.
-
-    :param loaded: what the operator returned.
-    """
+    """Print what is in the database, after comparing it with the load's result."""
     query = (
         "select language, type, count(*), count(distinct task_name || ': ' || sentence) from utterances "
         "where bot_id = ? and export_request_id = ? group by 1, 2 order by 3 desc, 1, 2"
@@ -259,7 +233,9 @@ def show_table(loaded: dict[str, Any]) -> None:
             "select count(distinct snapshot) from utterances where bot_id = ?", (loaded["bot_id"],)
         ).fetchone()
     if sum(row[2] for row in rows) != loaded["inserted"]:
-        raise DemoError(f"the load reported {loaded['inserted']} rows, but {shown(WAREHOUSE)} has others.")
+        raise DemoError(
+            f"the load reported {loaded['inserted']} rows, but {shown(WAREHOUSE)} has another number."
+        )
     step("Table", f"utterances in {shown(WAREHOUSE)}, loaded by KoreAILoadUtterancesOperator")
     print(f"          rows       {loaded['inserted']:,}, and {loaded['replaced']:,} replaced")
     print(f"          snapshot   {loaded['snapshot']}, one of {snapshots} of the bot\n")
@@ -267,16 +243,11 @@ def show_table(loaded: dict[str, Any]) -> None:
     for line in table(header, [[str(value or "") for value in row] for row in rows[:ROWS_SHOWN]]):
         print(line)
     if len(rows) > ROWS_SHOWN:
-        print(f"... and {len(rows) - ROWS_SHOWN:,} rows more")
+        print(f"... and {len(rows) - ROWS_SHOWN:,} more rows")
 
 
 def table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
-    """
-    Lay rows out in columns.
-
-    :param header: the columns' names.
-    :param rows: the rows.
-    """
+    """Lay rows out in columns."""
     cells = [[cell(text) for text in row] for row in [header, *rows]]
     widths = [max(map(width, column)) for column in zip(*cells, strict=False)]
     for number, row in enumerate(cells):
@@ -287,11 +258,7 @@ def table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
 
 
 def cell(text: str) -> str:
-    """
-    Make a text fit into a column, on one line.
-
-    :param text: any text.
-    """
+    """Fit a text into a column, on one line."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "⏎").replace("\t", " ")
     text = "".join(char for char in text if unicodedata.category(char) != "Cc")
     if width(text) <= WIDEST_CELL:
@@ -302,11 +269,7 @@ def cell(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """
-    Say how many columns of a terminal a text takes.
-
-    :param text: one line.
-    """
+    """Return how many columns of a terminal a line takes."""
     return sum(
         2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text
@@ -315,12 +278,7 @@ def width(text: str) -> int:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """
-    Make the environment of an Airflow that minds nothing but this demo.
-
-    :param home: the Airflow home.
-    :param more: further variables.
-    """
+    """Make an environment in which Airflow sees only the settings of this demo."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return {
         **inherited,
@@ -338,11 +296,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def newest_run(home: Path) -> tuple[int, str] | None:
-    """
-    Look up the DAG's newest run.
-
-    :param home: the Airflow home.
-    """
+    """Return the ID and run ID of the DAG's newest run."""
     query = "select id, run_id from dag_run where dag_id = ? order by id desc limit 1"
     with contextlib.closing(sqlite3.connect(home / "airflow.db")) as database:
         row: tuple[int, str] | None = database.execute(query, (DAG_ID,)).fetchone()
@@ -350,12 +304,7 @@ def newest_run(home: Path) -> tuple[int, str] | None:
 
 
 def fetched(home: Path, run_id: str) -> dict[str, object]:
-    """
-    Look up what the download task returned.
-
-    :param home: the Airflow home.
-    :param run_id: the run.
-    """
+    """Return the result of the download task."""
     query = "select value from xcom where dag_id = ? and run_id = ? and task_id = 'fetch' and key = 'return_value'"
     with contextlib.closing(sqlite3.connect(home / "airflow.db")) as database:
         row = database.execute(query, (DAG_ID, run_id)).fetchone()
@@ -366,12 +315,7 @@ def fetched(home: Path, run_id: str) -> dict[str, object]:
 
 
 def tee(lines: Iterable[str], file: object) -> Iterator[str]:
-    """
-    Keep each line in a file as it passes.
-
-    :param lines: the lines.
-    :param file: the file.
-    """
+    """Write each line to a file as it passes."""
     for line in lines:
         plain = ESCAPE.sub("", line)
         file.write(plain)  # type: ignore[attr-defined]
@@ -379,22 +323,14 @@ def tee(lines: Iterable[str], file: object) -> Iterator[str]:
 
 
 def reason_in(log: Path) -> str | None:
-    """
-    Find what our last exception said.
-
-    :param log: the file.
-    """
+    """Return the message of our last exception in a log."""
     pattern = r"^airflow_provider_koreai\.exceptions\.(\w+: .+)$"
     found = re.findall(pattern, log.read_text("utf-8", "replace"), re.MULTILINE)
     return found[-1] if found else None
 
 
 def print_tail(log: Path) -> None:
-    """
-    Print the end of a log.
-
-    :param log: the file.
-    """
+    """Print the end of a log."""
     lines = log.read_text("utf-8", "replace").splitlines()
     print(f"\nThe last lines of {shown(log)}:", file=sys.stderr)
     for line in lines[-TAIL:]:
@@ -402,21 +338,12 @@ def print_tail(log: Path) -> None:
 
 
 def step(name: str, text: str) -> None:
-    """
-    Print what comes next.
-
-    :param name: in one word.
-    :param text: in a few more.
-    """
+    """Print the name of the next step and what it does."""
     print(f"{name:<10}{text}")
 
 
 def shown(path: Path) -> str:
-    """
-    Shorten a path for the reader.
-
-    :param path: any path.
-    """
+    """Return a path relative to the current folder, where it is below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

@@ -1,7 +1,7 @@
 """
-Assets: a bot's utterances as ``koreai://<host>/<bot_id>``, and what a download tells of the assets that it updates.
+Assets: a bot's utterances as ``koreai://<host>/<bot_id>``, and what a download adds to the events of its outlets.
 
-On Airflow 2.11 an asset is what is called a dataset there.
+Airflow 2.11 calls assets datasets.
 """
 
 from __future__ import annotations
@@ -28,41 +28,34 @@ def koreai_asset(
     bot_id: str, *, host: str | None = None, extra: dict[str, Any] | None = None, **kwargs: Any
 ) -> Asset:
     """
-    Give the asset that stands for a bot's utterances, for ``outlets`` and ``schedule``.
+    Return the asset that stands for a bot's utterances, for ``outlets`` and ``schedule``.
 
-    :param bot_id: the bot, such as ``st-ab12cd34-...``.
-    :param host: the connection's host, as it is entered there. Default ``https://bots.kore.ai``.
-    :param extra: the asset's extra.
-    :param kwargs: what else ``Asset`` takes, such as ``group`` on Airflow 3.
-    :raises ValueError: the host or the bot ID is none.
+    :param bot_id: the bot, for example ``st-ab12cd34-...``.
+    :param host: the Host of the connection, written as there. Default ``https://bots.kore.ai``.
+    :param extra: the asset's extra. Default: none.
+    :param kwargs: other arguments of ``Asset``, for example ``group`` on Airflow 3.
+    :raises ValueError: ``host`` or ``bot_id`` is not valid.
     """
     return Asset(uri=asset_uri(bot_id, host), extra=extra, **kwargs)
 
 
 def asset_uri(bot_id: str, host: str | None = None) -> str:
-    """
-    Give the URI of :func:`koreai_asset`, in its normal form.
-
-    :param bot_id: the bot.
-    :param host: a host name or a URL. Default ``https://bots.kore.ai``.
-    :raises ValueError: the host or the bot ID is none.
-    """
+    """Return the URI of :func:`koreai_asset` in its normal form."""
     text = (host or "").strip() or DEFAULT_HOST
     netloc = urlsplit(text if "://" in text else f"https://{text}").netloc
-    # Airflow 3 takes what it is given for the asset's name too, and refuses one URI under two names.
+    # Airflow 3 also names the asset after its URI as written, and refuses one URI under two names.
     return sanitize_uri(urlsplit(f"{SCHEME}://{netloc}/{bot_id}")).geturl()
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
-    Bring a ``koreai://`` URI into its normal form; Airflow calls this for every asset of that scheme.
+    Return a ``koreai://`` URI in its normal form. Airflow calls this for every asset of that scheme.
 
-    :param uri: as written.
-    :raises ValueError: it is not ``koreai://<host>/<bot_id>``.
+    :raises ValueError: the URI is not of the form ``koreai://<host>/<bot_id>``.
     """
     host = uri.netloc.lower().removesuffix(":443")
     if not host or "@" in host:
-        raise _wrong(uri, "names no host" if not host else "has a user name or password")
+        raise _wrong(uri, "has no host" if not host else "has a user name or password")
     bot_id = uri.path.strip("/")
     if uri.query:
         raise _wrong(uri, "has a query")
@@ -74,23 +67,12 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def create_asset(*, bot_id: str, host: str | None = None, extra: dict[str, Any] | None = None) -> Asset:
-    """
-    Give :func:`koreai_asset` to Airflow's lineage collector, which knows keywords only.
-
-    :param bot_id: the bot.
-    :param host: a host name or a URL. Default ``https://bots.kore.ai``.
-    :param extra: the asset's extra.
-    """
+    """Make a :func:`koreai_asset` for Airflow's lineage collector, which passes keywords only."""
     return koreai_asset(bot_id, host=host, extra=extra)
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> OpenLineageDataset:
-    """
-    Say what OpenLineage calls an asset of this scheme.
-
-    :param asset: the asset.
-    :param lineage_context: Airflow's.
-    """
+    """Return OpenLineage's dataset for an asset of this scheme; Airflow calls this."""
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 
     uri = urlsplit(asset.uri)
@@ -104,12 +86,10 @@ def tell_outlets(
     asset_of_bot: Callable[[], Asset],
 ) -> None:
     """
-    Add what a task has stored to the events of its outlets, for the DAGs that are scheduled on them.
+    Add what a task stored to the events of its outlets, for the DAGs that are scheduled on them.
 
-    :param outlets: the task's.
-    :param events: the context's ``outlet_events``.
-    :param extra: the metadata.
-    :param asset_of_bot: gives the asset of the bot, which the event of an ``AssetAlias`` is about.
+    :param extra: what was stored.
+    :param asset_of_bot: makes the asset for the event of an ``AssetAlias``.
     """
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
@@ -120,6 +100,6 @@ def tell_outlets(
 
 
 def _wrong(uri: SplitResult, problem: str) -> ValueError:
-    # Without the user info: it may be a secret.
+    # Without user name and password, which may be secrets.
     shown = uri._replace(netloc=uri.netloc.rpartition("@")[2]).geturl()
     return ValueError(f"{shown!r:.200} is not of the form {SCHEME}://<host>/<bot_id>: it {problem}")

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import warnings
 from collections import defaultdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from tests.support.warehouses import sqlite_warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DAY = "2026-03-01"
+# A load refuses to store today's export as the snapshot of a day long ago.
+TODAY = f"{datetime.now(timezone.utc):%Y-%m-%d}"
 RUN_UNDATED = Path(__file__).parent / "run_undated.py"
 UNDATED = pytest.mark.skipif(
     airflow_version.startswith("2."), reason="on Airflow 2 every run has a logical date"
@@ -41,7 +43,7 @@ def run_dag(airflow, koreai_conn) -> Callable[..., dict[str, list[Any]]]:
         dag_id: str, conf: dict[str, Any], *, dated: bool = True, **environment: str
     ) -> dict[str, list[Any]]:
         if dated:
-            answer = airflow.run("dags", "test", dag_id, DAY, "--conf", json.dumps(conf), **environment)
+            answer = airflow.run("dags", "test", dag_id, TODAY, "--conf", json.dumps(conf), **environment)
         else:
             answer = airflow.run_python(RUN_UNDATED, dag_id, json.dumps(conf), **environment)
         assert answer.returncode == 0, answer.stdout
@@ -88,6 +90,23 @@ def test_without_bot_ids_all_bots_of_the_account_are_exported(run_dag, emulator,
     assert len(bots) == 5
     assert sorted(request["bot"] for request in emulator.control.requests(call="download")) == sorted(bots)
     assert {path.name for path in tmp_path.iterdir()} == set(bots)
+
+
+@pytest.mark.parametrize("dag_id", ["example_koreai_many_bots", "example_koreai_to_warehouse"])
+def test_the_ui_shows_the_bot_of_each_mapped_task(airflow, run_dag, emulator, tmp_path, dag_id):
+    bots = ["st-demo-bank", "st-demo-retail"]
+    _, connection = sqlite_warehouse(tmp_path / "warehouse.db")
+    conf = {"bot_ids": bots, "folder": str(tmp_path)}
+    run_dag(dag_id, conf, AIRFLOW_CONN_WAREHOUSE_DEFAULT=connection)
+    shown = airflow.query(
+        "select task_id, group_concat(rendered_map_index) from (select * from task_instance order by map_index) "
+        "where dag_id = ? and map_index >= 0 and run_id = (select run_id from dag_run where dag_id = ? "
+        "order by id desc limit 1) group by task_id",
+        dag_id,
+        dag_id,
+    )
+    assert len(shown) >= 4
+    assert {names for _, names in shown} == {",".join(bots)}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -79,7 +79,7 @@ def one_file_for_each_bot(results: Results, folder: Path) -> None:
     ]
     assert len({(one["request_id"], one["requested_time"]) for one in stored}) == 2
     assert results["one_bot.report"] == [
-        f"{rows_of(one['path'])} utterances in {one['path']}" for one in stored
+        f"{one['bot_id']}: {rows_of(one['path'])} utterances in {one['path']}" for one in stored
     ]
 
 

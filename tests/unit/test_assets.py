@@ -37,7 +37,7 @@ def test_airflow_brings_a_uri_into_its_normal_form(written):
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        ("koreai:///st-1", "names no host"),
+        ("koreai:///st-1", "has no host"),
         ("koreai://bots.kore.ai", "bot_id"),
         ("koreai://bots.kore.ai/st-1/more", "bot_id"),
         ("koreai://bots.kore.ai/st 1", "bot_id"),
@@ -68,7 +68,7 @@ def test_a_bots_asset_has_the_port_of_its_host():
 
 
 @pytest.mark.parametrize("host", ["https://", "a user:secret@bots.kore.ai"])
-def test_a_host_that_is_none_is_refused_and_no_secret_repeated(host):
+def test_a_host_that_is_not_valid_is_refused_without_repeating_a_secret(host):
     with pytest.raises(ValueError, match="koreai://<host>/<bot_id>") as caught:
         koreai_asset("st-1", host=host)
     assert "secret" not in str(caught.value)
