@@ -30,7 +30,7 @@ os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
 
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 
-SIMULATED = (5, 10, 20, 60, 180, 600)
+SIMULATED = (5, 10, 17, 20, 30, 40, 60, 180, 600)
 SEEDS = 500
 REAL = (5, 10, 20, 60)
 

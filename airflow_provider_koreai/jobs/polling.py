@@ -1,9 +1,9 @@
 """
 When to ask the status call next: a pure function of elapsed time and progress.
 
-Two forces: the end should be noticed soon, and the vendor allows 60 status calls a minute and 1,800 an hour for
-a request ID. Where the percentage moves, it foretells the end, and few calls find it. Where it does not, the
-pause grows with the time waited, so that what is lost at the end stays a share of the whole.
+The end should be noticed soon, but the vendor allows only 60 status calls a minute and 1,800 an hour for a request ID.
+Where the percentage moves, it predicts the end, and few calls find it. Where it does not, the pause grows with the time
+waited, so that the delay at the end stays a small share of the whole.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Seconds; one call a second is the vendor's limit, so never less, unless the caller's upper bound is lower.
+# Seconds; the vendor's limit is one call a second, so never less, unless the caller's upper bound is lower.
 SHORTEST = 1.0
 # A poke_interval of 0 must not become a loop without a pause.
 LEAST_UPPER = 0.1
-# The pause as a share of the time waited, where the percentage foretells nothing ...
-BLIND_SHARE = 0.3
+# The pause as a share of the time waited, where the percentage predicts nothing ...
+BLIND_SHARE = 0.1
 # ... and the largest such share where it does: it may move faster towards the end than it did so far.
-GUIDED_SHARE = 0.5
-# How much of the foretold rest is waited for before asking again; the rest then is smaller and surer.
+GUIDED_SHARE = 0.35
+# How much of the predicted rest to wait before asking again; the rest is then smaller and more certain.
 REST_SHARE = 0.6
-# Where the percentage stands still, the pause is also a share of the time for which it has.
-STILL_SHARE = 0.5
-# A rest below this share of the time waited is waited for whole.
+# While the percentage stands still, the pause is also a share of the time for which it has.
+STILL_SHARE = 0.3
+# A rest below this share of the time waited is waited for without asking in between.
 LAST_REST_SHARE = 0.04
 JITTER = 0.1
 # Seconds; failures of the call itself back off up to this.
@@ -35,12 +35,7 @@ LONGEST_AFTER_FAILURE = 30.0
 
 @dataclass(frozen=True)
 class Sample:
-    """
-    One answer of the status call.
-
-    :param elapsed: seconds since the wait began.
-    :param percent: the percentage, None where the answer had none.
-    """
+    """One answer of the status call: seconds since the wait began, and the percentage, None where there was none."""
 
     elapsed: float
     percent: float | None
@@ -48,16 +43,13 @@ class Sample:
 
 def next_delay(first: Sample, last: Sample, *, still: float, upper: float, jitter: float) -> float:
     """
-    Say how long to wait after an answer that did not end the wait.
+    Return how many seconds to wait after an answer that did not end the wait.
 
-    :param first: the first answer of the wait.
-    :param last: the latest.
-    :param still: seconds for which the percentage has stood still up to the latest answer; 0: it has just risen.
+    :param still: seconds for which the percentage has stood still up to the latest answer; 0 if it has just risen.
     :param upper: the longest pause in seconds (a sensor's ``poke_interval``).
     :param jitter: a number from 0 to 1 that spreads a fleet of waits.
-    :return: seconds.
     """
-    rest = _foretold_rest(first, Sample(last.elapsed - still, last.percent))
+    rest = _predicted_rest(first, Sample(last.elapsed - still, last.percent))
     spread = 1 + JITTER * (2 * jitter - 1)
     blind = BLIND_SHARE * last.elapsed * spread
     if rest is None:
@@ -65,7 +57,7 @@ def next_delay(first: Sample, last: Sample, *, still: float, upper: float, jitte
     elif still > 0:
         delay = min(blind, max(REST_SHARE * (rest - still), STILL_SHARE * still) * spread)
     elif rest <= max(SHORTEST, LAST_REST_SHARE * last.elapsed):
-        # Just behind the foretold end: a call before it would only be repeated.
+        # Just after the predicted end: a call before it would only have to be repeated.
         delay = rest * (1 + JITTER * jitter)
     else:
         delay = min(REST_SHARE * rest, GUIDED_SHARE * last.elapsed) * spread
@@ -76,13 +68,12 @@ def delay_after_failure(
     failures: int, *, upper: float, jitter: float, retry_after: float | None = None
 ) -> float:
     """
-    Say how long to wait after a status call that failed.
+    Return how many seconds to wait after a status call that failed.
 
     :param failures: how many failed in a row, this one included.
-    :param upper: the longest pause in seconds, except where the service asks for more.
+    :param upper: the longest pause in seconds, unless the service asks for more.
     :param jitter: a number from 0 to 1.
     :param retry_after: seconds that the service asked to wait.
-    :return: seconds.
     """
     longest = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST_AFTER_FAILURE)
     delay = min(longest * (0.5 + 0.5 * jitter), upper)
@@ -90,12 +81,7 @@ def delay_after_failure(
 
 
 class Pace:
-    """
-    The samples of one wait, and what follows from them.
-
-    :param upper: the longest pause in seconds; at least :data:`LEAST_UPPER`.
-    :param random: gives numbers from 0 to 1.
-    """
+    """The samples of one wait, and what follows from them; ``random`` returns numbers from 0 to 1."""
 
     def __init__(self, upper: float, random: Callable[[], float]) -> None:
         self.upper = max(upper, LEAST_UPPER)
@@ -106,17 +92,11 @@ class Pace:
         self._failures = 0
 
     def after_answer(self, elapsed: float, percent: float | None) -> float:
-        """
-        Say how long to wait after an answer.
-
-        :param elapsed: seconds since the wait began.
-        :param percent: the percentage in the answer.
-        :return: seconds.
-        """
+        """Return how many seconds to wait after an answer."""
         self._failures = 0
         before, self._last = self._last, Sample(elapsed, percent)
         if self._first is None or before is None or percent is None or percent < (before.percent or 0):
-            # The beginning, or the percentage fell: another export runs now.
+            # The first answer, or the percentage fell: another export is running now.
             self._first, self._rose = self._last, elapsed
         elif percent > (before.percent or 0):
             self._rose = elapsed
@@ -124,19 +104,14 @@ class Pace:
         return next_delay(self._first, self._last, still=still, upper=self.upper, jitter=self._random())
 
     def after_failure(self, retry_after: float | None = None) -> float:
-        """
-        Say how long to wait after a call that failed.
-
-        :param retry_after: seconds that the service asked to wait.
-        :return: seconds.
-        """
+        """Return how many seconds to wait after a call that failed."""
         self._failures += 1
         return delay_after_failure(
             self._failures, upper=self.upper, jitter=self._random(), retry_after=retry_after
         )
 
 
-def _foretold_rest(first: Sample, last: Sample) -> float | None:
+def _predicted_rest(first: Sample, last: Sample) -> float | None:
     risen = (last.percent or 0) - (first.percent or 0)
     if risen <= 0 or last.elapsed <= first.elapsed:
         return None

@@ -197,7 +197,7 @@ class TestPauses:
         assert min(scene.pauses) >= 1
 
     def test_they_grow_while_nothing_moves(self, way):
-        scene = Scene([RUNNING] * 12 + [DONE], poll_interval=1000)
+        scene = Scene([RUNNING] * 30 + [DONE], poll_interval=1000)
         go(scene, way)
         assert scene.pauses[-1] > 3 * scene.pauses[0]
 
