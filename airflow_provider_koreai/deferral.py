@@ -73,6 +73,8 @@ def wait_or_defer(
     try:
         done = wait.run(ask, until=now + worker_stays() if leaves else None)
     except KoreAIExportTimeoutError as error:
+        if limit == "timeout":
+            raise
         raise past_limit(error, limit) from error
     if done is not None:
         return done

@@ -225,4 +225,6 @@ def _final_errors() -> Iterator[None]:
     except KoreAIExportTimeoutError as error:
         raise AirflowSensorTimeout(str(error)) from error
     except KoreAIError as error:
-        raise final(error) from error
+        if (as_final := final(error)) is error:
+            raise
+        raise as_final from error
