@@ -40,6 +40,10 @@ class KoreAIRequestError(KoreAIError):
     """Kore.ai refused the request, or what answered is not Kore.ai's API."""
 
 
+class KoreAIGatewayError(KoreAIRequestError):
+    """A 4xx from something in front of Kore.ai's API, such as a gateway that is being redeployed: it may go away."""
+
+
 class KoreAIRefusedError(KoreAIRequestError, AirflowFailException):
     """
     A definite 4xx (not 401, 403, 408, 429): the same request would be refused again.
@@ -145,6 +149,7 @@ _BY_NAME: Mapping[str, type[KoreAIError]] = {
         KoreAIConfigurationError,
         KoreAIAuthError,
         KoreAIRequestError,
+        KoreAIGatewayError,
         KoreAIRefusedError,
         KoreAIServerError,
         KoreAIRateLimitError,

@@ -1,31 +1,34 @@
 """
-Sends the requests that :mod:`airflow_provider_koreai.api.calls` builds from an event loop, over ``httpx``.
+Sends the requests of :mod:`airflow_provider_koreai.api.calls` from an event loop, over ``httpx``.
 
-A triggerer may hold thousands of waits: all those on one event loop share one connection pool for each host and set
-of trusted CAs, which is closed when the last of them ends.
+A triggerer may hold thousands of waits: those on one event loop share their connections, which are closed when the
+last wait ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import time
 import weakref
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_koreai.api.calls import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
 from airflow_provider_koreai.api.client import (
+    TOO_SLOW,
+    FileStamp,
     answer_of,
     check_cas,
     headers_with,
-    not_callable,
+    no_answer,
     proxy_for,
-    reason,
     tls_context,
     trusted_cas,
-    unreachable,
 )
+from airflow_provider_koreai.api.transport_errors import explain, not_callable
 from airflow_provider_koreai.exceptions import KoreAIError
+from airflow_provider_koreai.redaction import quiet_http_logs
 
 if TYPE_CHECKING:
     import ssl
@@ -35,116 +38,133 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.api.settings import ConnectionSettings
 
-# Calls that one event loop has under way at once; further ones queue for a place. Twenty calls of 100 ms each make
-# 200 polls a second.
-PLACES = 20
 KEEPALIVE_SECONDS = 60.0
+# Where Airflow's configuration does not say how many triggers a triggerer runs.
+DEFAULT_CAPACITY = 1000
+
+
+def most_connections() -> int:
+    """Return how many calls may be under way at once: as many as a triggerer has triggers, if there are files for it."""
+    from airflow.providers.common.compat.sdk import conf
+
+    # ``default_capacity`` is what Airflow 2 calls it.
+    capacity = next(
+        (
+            conf.getint("triggerer", name)
+            for name in ("capacity", "default_capacity")
+            if conf.has_option("triggerer", name)
+        ),
+        DEFAULT_CAPACITY,
+    )
+    return max(1, min(capacity, _open_files() // 2))
+
+
+def _open_files() -> int:
+    """Return how many files this process may have open; each connection is one."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return 2 * DEFAULT_CAPACITY
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 2 * DEFAULT_CAPACITY if soft == resource.RLIM_INFINITY else soft
 
 
 class SharedClient:
     """
-    One event loop's connections to Kore.ai, each behind a client of its own.
+    One event loop's connections to one host, each in a client of its own.
 
     The bookkeeping of one client with many connections grows with the square of their number; measured, twenty
     clients with one connection each take a fifth of the time. They share one TLS context, which is what is large.
-
-    :param context: the trusted CAs.
-    :param proxy: URL of the proxy; None: no proxy.
-    :raises ValueError: the proxy cannot be used; httpx has more errors for that.
+    There are as many as calls are under way at once, up to :func:`most_connections`.
     """
 
-    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
+    def __init__(self, context: ssl.SSLContext, proxy: str | None, most: int) -> None:
         self._context = context
         self._proxy = proxy
-        self._places = asyncio.Semaphore(PLACES)
-        self._clients: list[httpx.AsyncClient] = []
-        # Last in, first out: in quiet times few connections stay open.
-        self._free = [self._new_client()]
-        self.borrowers = 0
+        self._places = asyncio.Semaphore(most)
+        # Last in, first out: the first ones have been idle longest.
+        self._idle: list[tuple[float, httpx.AsyncClient]] = [(time.monotonic(), self._new_client())]
+        self.in_use = 0
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[httpx.AsyncClient]:
-        """Wait for a client that is free."""
-        async with self._places:
-            client = self._free.pop() if self._free else self._new_client()
-            try:
-                yield client
-            finally:
-                self._free.append(client)
+        """Borrow a client that nobody else uses."""
+        self.in_use += 1
+        try:
+            async with self._places:
+                client = self._idle.pop()[1] if self._idle else self._new_client()
+                try:
+                    yield client
+                finally:
+                    self._idle.append((time.monotonic(), client))
+        finally:
+            self.in_use -= 1
+        await self._close_those_idle_since(time.monotonic() - KEEPALIVE_SECONDS)
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        for client in self._clients:
-            await client.aclose()
+        """Close all connections; nobody may be using one."""
+        await self._close_those_idle_since(float("inf"))
+
+    async def _close_those_idle_since(self, moment: float) -> None:
+        while self._idle and self._idle[0][0] < moment:
+            await self._idle.pop(0)[1].aclose()
 
     def _new_client(self) -> httpx.AsyncClient:
         import httpx
 
-        quiet_httpx()
         limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
         )
-        client = httpx.AsyncClient(
+        return httpx.AsyncClient(
             verify=self._context, limits=limits, follow_redirects=False, proxy=self._proxy, trust_env=False
         )
-        self._clients.append(client)
-        return client
 
 
-_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], SharedClient]] = (
-    weakref.WeakKeyDictionary()
-)
+_Key = tuple[str, "str | None", "FileStamp | None"]
+
+
+@dataclass
+class _Loop:
+    """What the waits of one event loop share."""
+
+    waits: int = 0
+    clients: dict[_Key, SharedClient] = field(default_factory=dict)
+
+    async def close_idle(self, connection: tuple[str, str | None] | None = None) -> None:
+        """Close what is not in use, of one host and ``ca_bundle`` or of all."""
+        keys = [key for key, client in self.clients.items() if not client.in_use]
+        for client in [self.clients.pop(key) for key in keys if connection in (None, key[:2])]:
+            await client.aclose()
+
+
+_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
 
 
 @contextlib.asynccontextmanager
-async def shared_client(settings: ConnectionSettings) -> AsyncIterator[SharedClient]:
-    """
-    Borrow the running event loop's connections.
-
-    :param settings: the connection; only its host and its ``ca_bundle`` make a difference.
-    :raises KoreAIConfigurationError: ``ca_bundle`` cannot be loaded, or the environment's proxy cannot be used.
-    """
-    mine = _shared.setdefault(asyncio.get_running_loop(), {})
-    key = settings.base_url, settings.ca_bundle
-    if key not in mine:
-        made = await asyncio.to_thread(_shared_client_for, settings)
-        mine.setdefault(key, made)  # somebody may have been quicker
-    shared = mine[key]
-    shared.borrowers += 1
+async def connections_open() -> AsyncIterator[None]:
+    """Keep the running event loop's connections open from one call to the next."""
+    shared = _loops.setdefault(asyncio.get_running_loop(), _Loop())
+    shared.waits += 1
     try:
-        yield shared
+        yield
     finally:
-        shared.borrowers -= 1
-        if not shared.borrowers:
-            del mine[key]
-            await shared.aclose()
-
-
-def _shared_client_for(settings: ConnectionSettings) -> SharedClient:
-    """Read files and import libraries, which takes tens of milliseconds the first time: not for the loop."""
-    import httpx
-
-    check_cas(settings)
-    try:
-        return SharedClient(tls_context(trusted_cas(settings)), proxy_for(settings.base_url))
-    except (httpx.InvalidURL, ValueError, ImportError) as error:  # of the proxy; its text may hold a password
-        problem = not_callable(settings, error)
-    raise problem
+        shared.waits -= 1
+        if not shared.waits:
+            await shared.close_idle()
 
 
 async def asend(
-    shared: SharedClient, settings: ConnectionSettings, request: ApiRequest, sign: Callable[[], str]
+    settings: ConnectionSettings,
+    request: ApiRequest,
+    sign: Callable[[], str],
+    ca_stamp: FileStamp | None = None,
 ) -> ApiAnswer:
     """
-    Send one API call, once.
+    Send one API call once, within :func:`connections_open`.
 
-    :param shared: from :func:`shared_client`.
-    :param settings: the connection.
-    :param request: the call.
-    :param sign: signs a token for this one sending.
-    :raises KoreAIServerError: no whole answer came within the connection's ``timeout``.
-    :raises KoreAIConfigurationError: the connection's host cannot be used.
+    :param ca_stamp: where it differs from the one before, the trusted CAs are read again.
     """
+    shared = await _shared_client(settings, ca_stamp)
     async with shared.place() as client:
         answer = await _attempt(client, settings, request, sign())
     # Raised here, not where it was caught: the library's exception carries the request and its token.
@@ -153,21 +173,47 @@ async def asend(
     return answer
 
 
+async def _shared_client(settings: ConnectionSettings, ca_stamp: FileStamp | None) -> SharedClient:
+    mine = _loops[asyncio.get_running_loop()]
+    key = settings.base_url, settings.ca_bundle, ca_stamp
+    if key not in mine.clients:
+        most, context, proxy = await asyncio.to_thread(_ingredients, settings)
+        if key not in mine.clients:  # somebody may have been quicker
+            await mine.close_idle(key[:2])  # those of CAs that were replaced
+            mine.clients.setdefault(key, SharedClient(context, proxy, most))
+    return mine.clients[key]
+
+
+def _ingredients(settings: ConnectionSettings) -> tuple[int, ssl.SSLContext, str | None]:
+    """Read files and import libraries, which takes tens of milliseconds the first time: not on the event loop."""
+    import httpx
+
+    check_cas(settings)
+    try:
+        context, proxy = tls_context(trusted_cas(settings)), proxy_for(settings.base_url)
+        httpx.AsyncClient(verify=context, proxy=proxy, trust_env=False)  # refuses a proxy that it cannot use
+    except (httpx.InvalidURL, ValueError, ImportError) as error:
+        problem = not_callable(settings, error)
+    else:
+        return most_connections(), context, proxy
+    # Without its cause, whose text may hold the proxy's password.
+    raise problem
+
+
 async def _attempt(
     client: httpx.AsyncClient, settings: ConnectionSettings, request: ApiRequest, token: str
 ) -> ApiAnswer | KoreAIError:
     import httpx
 
-    # Waiting for a free connection is no fault of the service's: only the whole call's budget bounds it.
     timeout = httpx.Timeout(settings.timeout, pool=None)
     try:
-        return await asyncio.wait_for(_exchange(client, request, token, timeout), 2 * settings.timeout)
-    except (asyncio.TimeoutError, TimeoutError):
-        return unreachable(request, settings, "the answer came too slowly")
-    except httpx.InvalidURL as error:
-        return not_callable(settings, error)
-    except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-        return unreachable(request, settings, reason(error))
+        with quiet_http_logs():  # httpx logs a line at INFO for each call
+            return await asyncio.wait_for(_exchange(client, request, token, timeout), 2 * settings.timeout)
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, asyncio.TimeoutError) as error:
+        if isinstance(error, httpx.InvalidURL):
+            return not_callable(settings, error)
+        is_ours = isinstance(error, (asyncio.TimeoutError, TimeoutError)) and error.args == ()
+        return no_answer(request, settings, TOO_SLOW if is_ours else explain(error, settings.timeout))
 
 
 async def _exchange(
@@ -182,16 +228,3 @@ async def _exchange(
             if len(body) > MAX_ANSWER_BYTES:
                 break
         return answer_of(response.status_code, response.headers, bytes(body))
-
-
-def quiet_httpx() -> None:
-    """Keep httpx from logging a line at INFO for each status call of this provider; other users keep theirs."""
-    logger = logging.getLogger("httpx")
-    if not any(isinstance(entry, _NotOurs) for entry in logger.filters):
-        logger.addFilter(_NotOurs())
-
-
-class _NotOurs(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        args = record.args if isinstance(record.args, tuple) else ()
-        return not any("/mlexport" in str(arg) for arg in args[:2])

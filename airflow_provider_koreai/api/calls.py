@@ -1,7 +1,7 @@
 """
-The wire, without I/O: build a request, turn an answer into an Export or an error, say what may be retried.
+Requests, answers and errors of the API, without I/O: what an answer means, and what may be sent again.
 
-The synchronous and the asynchronous client both send what this module builds and believe what it reads.
+What a particular call sends and returns is decided where the call belongs (``bots``, ``jobs.export``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
     KoreAIError,
+    KoreAIGatewayError,
     KoreAIRateLimitError,
     KoreAIRefusedError,
     KoreAIRequestError,
@@ -29,10 +30,12 @@ from airflow_provider_koreai.redaction import scrub
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The documents are a few hundred bytes; a status log may add some. What is larger is not the API's.
+# The documents are a few hundred bytes; a status log may add some. Anything larger is not the API's.
 MAX_ANSWER_BYTES = 4 << 20
-# Seconds. The vendor's longest window is an hour, so a longer wait than that is nobody's rate limit.
+# Seconds. The vendor's longest window is an hour, so no rate limit takes longer.
 LONGEST_RETRY_AFTER = 3600.0
+# Seconds to wait after the hourly limit was reached, where the answer does not say: it rolls off in minutes.
+HOURLY_LIMIT_PAUSE = 300.0
 # Seconds by which clocks may differ unnoticed: an answer's Date is of a whole second, and it travels for a while.
 CLOCK_TOLERANCE = 10.0
 _SHOWN = 300
@@ -44,13 +47,11 @@ class ApiRequest:
     One call of the API, without its token.
 
     :param call: what the call is for, in messages.
-    :param method: the HTTP method.
-    :param url: the whole URL. It holds no secret.
-    :param bot_id: the bot that it is about; ``""`` (the default) for a call about the account.
-    :param headers: further headers. Default: none.
-    :param refusal: what besides a wrong secret and a wrong clock a 401 or 403 may mean, in messages. Default: what it
-        means for an export.
-    :param is_confidential: the answer holds secrets, so no part of it is repeated in messages. Default False.
+    :param url: the complete URL, which holds no secret.
+    :param bot_id: the bot that it is about; ``""`` for a call about the account.
+    :param refusal: what a 401 or 403 may mean besides a wrong secret or clock, in messages; by default, what it means
+        for an export.
+    :param is_confidential: the answer holds secrets, so messages repeat no part of it.
     """
 
     call: str
@@ -63,19 +64,17 @@ class ApiRequest:
 
     @property
     def subject(self) -> str:
-        """What was asked about what, in messages."""
+        """The call and its bot, in messages."""
         return f"{self.call} of bot {self.bot_id}" if self.bot_id else self.call
+
+    def to(self, base_url: str) -> ApiRequest:
+        """Return the same call to another host."""
+        return replace(self, url=f"{base_url}/{self.url.split('/', 3)[3]}")
 
 
 @dataclass(frozen=True)
 class ApiAnswer:
-    """
-    An HTTP answer.
-
-    :param status_code: the HTTP status.
-    :param headers: its headers, looked up without regard to case.
-    :param body: its body, at most :data:`MAX_ANSWER_BYTES` and one more.
-    """
+    """An HTTP answer; its body has at most :data:`MAX_ANSWER_BYTES` and one more, which shows that it is too large."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -83,12 +82,7 @@ class ApiAnswer:
 
 
 def bot_id_argument(bot_id: object) -> str:
-    """
-    Check a bot ID and quote it for a URL's path.
-
-    :param bot_id: such as ``st-ab12cd34-...``.
-    :raises KoreAIConfigurationError: it is empty or has characters that no bot ID has.
-    """
+    """Check a bot ID and quote it for a URL."""
     text = bot_id.strip() if isinstance(bot_id, str) else ""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:\-]*", text):
         raise KoreAIConfigurationError(
@@ -99,14 +93,7 @@ def bot_id_argument(bot_id: object) -> str:
 
 
 def read_document(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> dict[str, Any]:
-    """
-    Read the JSON object of an answer.
-
-    :param request: the call.
-    :param answer: what came back.
-    :param conn_id: the connection, for messages.
-    :raises KoreAIError: of the kind that the answer's HTTP status or content stands for.
-    """
+    """Return the JSON object of an answer, or raise the error that its status or content stands for."""
     if not 200 <= answer.status_code < 300:
         raise error_from(request, answer, conn_id)
     if len(answer.body) > MAX_ANSWER_BYTES:
@@ -121,11 +108,7 @@ def read_document(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> dict[
 
 
 def by_folded_name(document: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Give the fields of an object by their names in lower case, without the empty ones.
-
-    :param document: the object; Kore.ai's APIs do not agree on the case of names.
-    """
+    """Return an object's fields by their names in lower case, as Kore.ai's APIs disagree on it, without empty ones."""
     by_name: dict[str, Any] = {}
     for key, value in document.items():
         if value not in (None, ""):
@@ -134,11 +117,7 @@ def by_folded_name(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def text_of(value: Any) -> str | None:
-    """
-    Give a field's value as a text: a text that is not blank, or a whole number.
-
-    :param value: the value; of another kind, it counts as absent.
-    """
+    """Return a string that is not blank, or a whole number as a string; None for anything else."""
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -147,14 +126,7 @@ def text_of(value: Any) -> str | None:
 
 
 def unreadable(request: ApiRequest, answer: ApiAnswer, conn_id: str, problem: str) -> KoreAIRequestError:
-    """
-    Make the error of an answer that is not the API's.
-
-    :param request: the call.
-    :param answer: what came back.
-    :param conn_id: the connection, for messages.
-    :param problem: what is wrong with it.
-    """
+    """Return the error of an answer that is not the API's."""
     kind = answer.headers.get("Content-Type") or answer.headers.get("content-type") or "unknown type"
     return KoreAIRequestError(
         f"The answer to the {request.subject} {problem} (HTTP {answer.status_code}, "
@@ -164,33 +136,32 @@ def unreadable(request: ApiRequest, answer: ApiAnswer, conn_id: str, problem: st
 
 
 def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIError:
-    """
-    Turn an answer that is no 2xx into the error that it stands for.
-
-    :param request: the call.
-    :param answer: what came back.
-    :param conn_id: the connection, for messages.
-    """
+    """Return the error that an answer other than 2xx stands for."""
     status = answer.status_code
     said = f"Kore.ai answered {status} to the {request.subject}: {_message(request, answer)}"
+    if status == 429 or _is_rate_limit(answer.body):
+        return KoreAIRateLimitError(
+            f"{said}. The limit (60 a minute and 1,800 an hour) is shared by everything that calls for "
+            f"{'this bot' if request.bot_id else 'the account'}.",
+            retry_after=_asked_pause(answer),
+        )
+    if status in (408, 425) or status >= 500:
+        return KoreAIServerError(f"{said}.")
+    if status == 407:
+        return KoreAIGatewayError(
+            f"A proxy answered 407 to the {request.subject}: it wants a user name and password. Put them into the "
+            "environment's proxy URL, or exclude the host with NO_PROXY."
+        )
+    if 400 <= status < 500 and not is_json_object(answer.body):
+        return KoreAIGatewayError(
+            f"{said}. Kore.ai's API answers in JSON, so this comes from a gateway or proxy in front of it, or the host "
+            f"of connection {conn_id!r} is not the API's."
+        )
     if status in (401, 403):
         return KoreAIAuthError(
             f"{said}. Connection {conn_id!r} was refused. Likely causes: a wrong Client ID or Client Secret; "
             f"{request.refusal or _export_refusal(request.bot_id)}; {_clock_as_a_cause(answer.headers)}.",
             status_code=status,
-        )
-    if status == 429:
-        return KoreAIRateLimitError(
-            f"{said}. The limit (60 a minute and 1,800 an hour) is shared by all who call for "
-            f"{'this bot' if request.bot_id else 'the account'}.",
-            retry_after=retry_after(answer.headers),
-        )
-    if status == 408 or status >= 500:
-        return KoreAIServerError(f"{said}.")
-    if status == 407:
-        return KoreAIRefusedError(
-            f"A proxy answered 407 to the {request.subject}: it wants a user name and password. Put them into the "
-            "environment's proxy URL, or keep the host away from the proxy with NO_PROXY."
         )
     if 400 <= status < 500:
         return KoreAIRefusedError(
@@ -199,19 +170,36 @@ def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIEr
             http_status=status,
         )
     return KoreAIRequestError(
-        f"{said}. That is no answer of the API; check the host of connection {conn_id!r} "
+        f"{said}. The API does not answer like that; check the host of connection {conn_id!r} "
         "(it must be the API's own host, without redirects)."
     )
+
+
+def is_json_object(body: bytes) -> bool:
+    """Return whether a body is a JSON object, as all of the API's are."""
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_rate_limit(body: bytes) -> bool:
+    return any("rate limit" in text.lower() for text in _vendor_errors(body))
+
+
+def _asked_pause(answer: ApiAnswer) -> float | None:
+    asked = retry_after(answer.headers)
+    if asked is None and any("hour" in text.lower() for text in _vendor_errors(answer.body)):
+        return HOURLY_LIMIT_PAUSE
+    return asked
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """
     Read a ``Retry-After`` header, in seconds or as a date.
 
-    :param headers: the answer's headers.
-    :param now: the present time, for a date; when None the answer's own ``Date``, since this machine's clock may be
-        off, or else the clock's.
-    :return: seconds from now, from 0 to :data:`LONGEST_RETRY_AFTER`; None where there is none that can be read.
+    :param now: the present time, for a date; by default the answer's own ``Date``, as this machine's clock may be off.
+    :return: seconds from now, at most :data:`LONGEST_RETRY_AFTER`; None where there is none that can be read.
     """
     value = (headers.get("Retry-After") or headers.get("retry-after") or "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
@@ -224,56 +212,35 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
 
 def clock_ahead(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """
-    Say how far this machine's clock is ahead of the server's.
-
-    :param headers: the headers of an answer that has just arrived.
-    :param now: this machine's time in seconds since the epoch; the clock's when None.
-    :return: seconds, negative where it is behind, about a second exact; None where the answer has no ``Date``.
-    """
+    """Return by how many seconds, to about one, this machine's clock is ahead of the server's ``Date``."""
     date = _date_of(headers)
     return None if date is None else (time.time() if now is None else now) - date.timestamp()
 
 
 def may_be_retried(request: ApiRequest, error: KoreAIError) -> bool:
     """
-    Say whether sending the same request again may mend an error.
+    Return whether sending the same request again may help.
 
     Starting an export is safe to repeat: it only refreshes the bot's record, and the answer that was received
-    says which start it belongs to. A start whose answer arrived but cannot be read is not repeated blindly.
-
-    :param request: the call.
-    :param error: what it ended with.
+    identifies the export. A start whose answer arrived but cannot be read is not repeated blindly.
     """
-    if isinstance(error, (KoreAIServerError, KoreAIRateLimitError)):
+    if isinstance(error, (KoreAIServerError, KoreAIRateLimitError, KoreAIGatewayError)):
         return True
     return request.method == "GET" and is_unreadable(error)
 
 
 def is_unreadable(error: KoreAIError) -> bool:
-    """
-    Say whether an error is that of an answer that is not the API's.
-
-    :param error: the error of a call.
-    """
+    """Return whether an error is that of an answer that is not the API's."""
     return isinstance(error, KoreAIRequestError) and not isinstance(error, KoreAIRefusedError)
 
 
 def is_trouble(error: KoreAIError) -> bool:
-    """
-    Say whether an error of the status call is trouble with the call, not with the export.
-
-    :param error: the error of a status call; while waiting, such trouble does not end the wait.
-    """
+    """Return whether an error of the status call is trouble with the call, which does not end a wait."""
     return isinstance(error, (KoreAIServerError, KoreAIRateLimitError)) or is_unreadable(error)
 
 
 def vendor_message(body: bytes) -> str:
-    """
-    Give the vendor's own words from an error's body: each ``msg`` with its ``code``.
-
-    :param body: the body; where it is not the vendor's, its beginning is given instead.
-    """
+    """Return what an error's body says: each ``msg`` with its ``code``, or else the body's beginning."""
     said = _vendor_errors(body)
     if said:
         return scrub("; ".join(said)[:_SHOWN])
@@ -297,10 +264,10 @@ def _clock_as_a_cause(headers: Mapping[str, str]) -> str:
     if ahead is None:
         return "this machine's clock is off"
     if abs(ahead) < CLOCK_TOLERANCE:
-        return f"but not this machine's clock, which agrees with the server's within {CLOCK_TOLERANCE:g} s"
+        return f"but not this machine's clock, which agrees with the server's to within {CLOCK_TOLERANCE:g} s"
     return (
         f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's, "
-        "so tokens seem to be of another time: set it right"
+        "so tokens carry the wrong time: correct it"
     )
 
 
@@ -331,11 +298,11 @@ def _vendor_errors(body: bytes) -> list[str]:
     entries = document.get("errors") if isinstance(document, dict) else None
     said = []
     for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and isinstance(entry.get("msg"), str):
-            code = entry.get("code")
-            said.append(
-                f"{entry['msg'].rstrip('.')}" + (f" (code {code})" if isinstance(code, (int, str)) else "")
-            )
+        if not isinstance(entry, dict):
+            continue
+        text, code = entry.get("msg") or entry.get("message"), entry.get("code")
+        if isinstance(text, str):
+            said.append(text.rstrip(".") + (f" (code {code})" if isinstance(code, (int, str)) else ""))
     return said
 
 

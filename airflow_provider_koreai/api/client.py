@@ -1,7 +1,7 @@
 """
-Sends the requests that :mod:`airflow_provider_koreai.api.calls` builds, blocking, over ``requests``.
+Sends the requests of :mod:`airflow_provider_koreai.api.calls`, blocking, over ``requests``.
 
-Nothing is retried here: Kore.ai refuses a token that it has seen, so a retry must sign anew, above this layer.
+Nothing is retried here: Kore.ai refuses a token that it has seen, so whoever retries signs anew.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from airflow_provider_koreai import __version__
 from airflow_provider_koreai.api.calls import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
 from airflow_provider_koreai.api.content_encoding import decoded
-from airflow_provider_koreai.api.header_timeout import mount as mount_header_timeout
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError, KoreAIServerError
+from airflow_provider_koreai.api.transport_errors import explain, not_callable, unreachable
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,35 +28,32 @@ if TYPE_CHECKING:
 
 
 USER_AGENT = f"airflow-provider-koreai/{__version__}"
-# Where requests and Python look for trusted CAs, the first that is set.
+# Where requests and Python look for trusted CAs; the first that is set counts.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+TOO_SLOW = "the answer came too slowly"
+# What tells one content of a CA file from another: modification time, size and inode.
+FileStamp = tuple[int, int, int]
 
 
 def headers_with(request: ApiRequest, token: str) -> dict[str, str]:
-    """
-    Give the headers of an API call.
-
-    :param request: the call.
-    :param token: the freshly signed token of this one request.
-    """
+    """Return the headers of an API call that carries this token."""
     return {
         **request.headers,
         "auth": token,
         "content-type": "application/json",
         "accept": "application/json",
-        # The libraries would undo an encoding, layer by layer, before anybody could see how much that gives.
+        # The libraries would undo an encoding before anybody could see how much that gives.
         "accept-encoding": "identity",
         "user-agent": USER_AGENT,
     }
 
 
 def new_session() -> requests.Session:
-    """Make a session that honours the environment's proxies but adds no credentials of its own."""
+    """Return a session that honours the environment's proxies but adds no credentials of its own."""
     import requests
 
     session = requests.Session()
-    mount_header_timeout(session)
-    # Otherwise requests looks into ~/.netrc and sends what it finds there for the host.
+    # Otherwise requests sends what ~/.netrc has for the host.
     session.auth = _unchanged
     return session
 
@@ -64,16 +61,7 @@ def new_session() -> requests.Session:
 def send(
     session: requests.Session, settings: ConnectionSettings, request: ApiRequest, token: str
 ) -> ApiAnswer:
-    """
-    Send one API call, once.
-
-    :param session: from :func:`new_session`.
-    :param settings: the connection.
-    :param request: the call.
-    :param token: a token that was signed for this one sending.
-    :raises KoreAIServerError: no whole answer came within the connection's ``timeout``.
-    :raises KoreAIConfigurationError: the connection's host or ``ca_bundle`` cannot be used.
-    """
+    """Send one API call once, with a token signed for this one sending."""
     answer = _attempt(session, settings, request, token)
     # Raised here, not where it was caught: the library's exception carries the request and its token.
     if isinstance(answer, KoreAIError):
@@ -106,15 +94,15 @@ def _attempt(
                     break
                 body += piece
                 if time.monotonic() - began > 2 * settings.timeout:
-                    return unreachable(request, settings, "the answer came too slowly")
+                    return no_answer(request, settings, TOO_SLOW)
             if (
                 response.ok
                 and not body
                 and response.raw.length_remaining is None
                 and not response.raw.chunked
             ):
-                # Python takes headers that are cut for whole ones; without a length, nothing else tells.
-                return unreachable(request, settings, "the connection ended before the answer did")
+                # Python takes headers that were cut off for complete ones; without a length, nothing else shows it.
+                return no_answer(request, settings, "the connection ended before the answer did")
             return answer_of(response.status_code, response.headers, bytes(body))
     except (
         requests.exceptions.InvalidURL,  # and of a proxy
@@ -125,86 +113,27 @@ def _attempt(
     except KoreAIError as error:
         return error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        return unreachable(request, settings, reason(error))
+        return no_answer(request, settings, explain(error, settings.timeout))
 
 
 def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> ApiAnswer:
-    """
-    Make an answer of what was received.
-
-    :param status: its status.
-    :param headers: its headers.
-    :param body: its body, perhaps encoded although that was not asked for.
-    """
+    """Return the answer that was received; its body may be compressed although that was not asked for."""
     return ApiAnswer(status, headers, decoded(body, headers, MAX_ANSWER_BYTES))
 
 
-def not_callable(settings: ConnectionSettings, error: BaseException) -> KoreAIConfigurationError:
-    """
-    Make the error of a host, or of a proxy on the way to it, that an HTTP library cannot use.
-
-    :param settings: the connection.
-    :param error: the library's; its text may hold a proxy's password.
-    """
-    return KoreAIConfigurationError(
-        f"Connection {settings.conn_id!r}: host {settings.base_url} or the environment's proxy for it is not a URL "
-        f"that can be called ({type(error).__name__}). A proxy is http://<host>:<port>; one of SOCKS needs "
-        "requests[socks] and httpx[socks] to be installed."
-    )
-
-
-def unreachable(request: ApiRequest, settings: ConnectionSettings, why: str) -> KoreAIServerError:
-    """
-    Make the error of a call that got no whole answer.
-
-    :param request: the call.
-    :param settings: the connection.
-    :param why: what happened, without secrets.
-    """
-    hint = ""
-    if "certificate" in why.lower():
-        hint = " For a private CA, set ca_bundle in the connection's extra."
-    return KoreAIServerError(
-        f"The {request.subject} got no answer from {settings.base_url} "
-        f"(connection {settings.conn_id!r}){_through_proxy(settings.base_url)}: {why}.{hint}"
-    )
-
-
-def reason(error: BaseException) -> str:
-    """
-    Say what a transport error was, without its URL: the innermost cause says most.
-
-    :param error: an exception of an HTTP library.
-    """
-    seen: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in seen:
-        seen.append(current)
-        inner = getattr(current, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in current.args if isinstance(arg, BaseException)), None)
-        current = inner or current.__cause__ or current.__context__
-    innermost = seen[-1]
-    name = type(seen[0]).__name__
-    if isinstance(innermost, ssl.SSLCertVerificationError):
-        return f"{name}: certificate verification failed, {innermost.verify_message}"
-    if isinstance(innermost, (ConnectionError, TimeoutError)) and innermost.errno:
-        return f"{name}: {os.strerror(innermost.errno)}"  # asyncio has texts of its own
-    if isinstance(innermost, OSError) and innermost.strerror:
-        return f"{name}: {innermost.strerror}"
-    inner_name = type(innermost).__name__
-    return name if inner_name == name else f"{name}: {inner_name}"
+def no_answer(request: ApiRequest, settings: ConnectionSettings, why: str) -> KoreAIError:
+    """Return the error of a call that got no complete answer, with the proxy that it went through."""
+    proxy = proxy_for(settings.base_url)
+    # Without the user name and password that may come before the proxy's host.
+    return unreachable(request, settings, why, urlsplit(proxy).netloc.rpartition("@")[2] if proxy else None)
 
 
 def proxy_for(url: str) -> str | None:
     """
-    Give the proxy that the environment wants for a URL (``HTTPS_PROXY``, ``NO_PROXY`` and so on).
+    Return the URL, password included, of the proxy that the environment sets for a URL.
 
-    ``httpx`` reads the environment otherwise than ``requests`` (it knows no networks in ``NO_PROXY``), so both
-    clients go by what ``requests`` makes of it.
-
-    :param url: where to.
-    :return: the proxy's URL, password included; None: no proxy.
+    ``httpx`` reads the environment differently from ``requests`` (it ignores networks in ``NO_PROXY``), so both
+    clients use what ``requests`` makes of it.
     """
     from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
@@ -214,30 +143,32 @@ def proxy_for(url: str) -> str | None:
     return str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
 
 
-def _through_proxy(url: str) -> str:
-    proxy = proxy_for(url)
-    # Without the user name and password that may stand before the host.
-    return f" through the proxy {urlsplit(proxy).netloc.rpartition('@')[2]}" if proxy else ""
-
-
 def trusted_cas(settings: ConnectionSettings) -> str | None:
-    """
-    Give the path of the CAs to trust, for every client alike.
-
-    :param settings: the connection.
-    :return: its ``ca_bundle``, or what the environment names; None: those of ``certifi``.
-    """
+    """Return the path of the CAs to trust: ``ca_bundle``, or what the environment names; None: those of ``certifi``."""
     return settings.ca_bundle or next(filter(None, map(os.environ.get, CA_VARIABLES)), None)
 
 
-@functools.lru_cache(maxsize=16)
-def tls_context(cas: str | None) -> ssl.SSLContext:
-    """
-    Load trusted CAs, once per process: loading takes tens of milliseconds.
+def ca_stamp(settings: ConnectionSettings) -> FileStamp | None:
+    """Return what changes when the CAs to trust are replaced; None where there is no such file."""
+    cas = trusted_cas(settings)
+    return None if cas is None else _stamp(cas)
 
-    :param cas: path of a PEM file or a folder of hashed certificates; None for the default CAs.
-    :raises OSError: it cannot be read (``ssl.SSLError`` among them).
-    """
+
+def tls_context(cas: str | None) -> ssl.SSLContext:
+    """Load a file, or a folder of hashed certificates, of trusted CAs; again only once it was replaced."""
+    return _load_cas(cas, None if cas is None else _stamp(cas))
+
+
+def _stamp(path: str) -> FileStamp | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@functools.lru_cache(maxsize=16)
+def _load_cas(cas: str | None, stamp: FileStamp | None) -> ssl.SSLContext:
     if cas is None:
         import certifi
 
@@ -248,25 +179,21 @@ def tls_context(cas: str | None) -> ssl.SSLContext:
 
 
 def check_cas(settings: ConnectionSettings) -> None:
-    """
-    Refuse a ``ca_bundle`` that holds no certificates, before a library does it less clearly.
-
-    :param settings: the connection.
-    :raises KoreAIConfigurationError: it, or what the environment names in its place, cannot be read.
-    """
+    """Raise KoreAIConfigurationError if the trusted CAs cannot be loaded; the libraries say so less clearly."""
     cas = trusted_cas(settings)
     if cas is None:
         return
     try:
         tls_context(cas)
-        return
     except OSError as error:
-        problem = error.strerror or type(error).__name__
-    name = "ca_bundle" if settings.ca_bundle else f"the environment's CA bundle ({', '.join(CA_VARIABLES)})"
-    raise KoreAIConfigurationError(
-        f"Connection {settings.conn_id!r} (type koreai) cannot be used: {name} {cas!r} cannot "
-        f"be loaded ({problem}); use a PEM file of CA certificates that exists on each worker and triggerer."
-    )
+        name = (
+            "ca_bundle" if settings.ca_bundle else f"the environment's CA bundle ({', '.join(CA_VARIABLES)})"
+        )
+        raise KoreAIConfigurationError(
+            f"Connection {settings.conn_id!r} (type koreai) cannot be used: {name} {cas!r} cannot "
+            f"be loaded ({error.strerror or type(error).__name__}); use a PEM file of CA certificates that exists on "
+            "every worker and triggerer."
+        ) from error
 
 
 def _unchanged(prepared: Any) -> Any:

@@ -32,6 +32,7 @@ JWE_ENCRYPTIONS = ("A128CBC-HS256", "A128GCM", "A256GCM")
 DEFAULT_TOKEN_TTL = 1800
 MAX_TOKEN_TTL = 3600
 DEFAULT_TIMEOUT = 30.0
+HTTPS_PORT = 443
 
 EXTRA_FIELDS = (
     "bot_id",
@@ -248,7 +249,8 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
         )
     if not host_name or not re.fullmatch(r"[A-Za-z0-9._\-]+|[0-9A-Fa-f:.]+(%[\w.]+)?", host_name):
         raise ValueError(f"is {text!r:.120}, which is not a host name or URL")
-    if port and url_port and port != url_port:
+    # Airflow 3.3.1 and 3.3.2 do not test a connection without a Port, so 443 may be there for that reason only.
+    if port and url_port and port not in (url_port, HTTPS_PORT):
         raise ValueError(f"names port {url_port}, but port is {port}; leave one of them empty")
     name = f"[{host_name}]" if ":" in host_name else host_name
     number = url_port or port

@@ -7,11 +7,7 @@ an exception that is raised while it is handled would carry it along as its cont
 
 from __future__ import annotations
 
-import logging
 import re
-import ssl
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -20,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_koreai.api.calls import retry_after
 from airflow_provider_koreai.api.client import USER_AGENT, new_session, trusted_cas
 from airflow_provider_koreai.api.content_encoding import CHUNK, KNOWN, Inflate, content_encoding
+from airflow_provider_koreai.api.transport_errors import explain
 from airflow_provider_koreai.download.links import LinkPolicy, redirect_target
+from airflow_provider_koreai.redaction import quiet_http_logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import requests
 
@@ -310,78 +308,3 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
         return None
     # Within the second in which a file was written it may be written again (RFC 9110, 8.8.2.2).
     return modified if age >= timedelta(seconds=1) else None
-
-
-def explain(error: BaseException, timeout: float) -> str:
-    """
-    Say what went wrong, from the kinds of the errors: their texts name the link.
-
-    :param error: an error of the HTTP library or of the system.
-    :param timeout: seconds that the connection allows.
-    """
-    import requests
-    import urllib3
-
-    chain = list(_causes(error))
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
-        found = next(each for each in chain if isinstance(each, ssl.SSLCertVerificationError))
-        return (
-            f"the server's certificate was not accepted ({found.verify_message}); "
-            "for a private CA, set ca_bundle in the connection's extra"
-        )
-    if any(isinstance(each, urllib3.exceptions.ProxyError) for each in chain):
-        return "the proxy could not be used"
-    # Before the timeouts: urllib3 counts a refused connection among them.
-    for each in chain:
-        if isinstance(each, OSError) and each.errno is not None and isinstance(each.strerror, str):
-            return f"the connection failed ({each.strerror})"
-    if any(
-        isinstance(each, (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)) for each in chain
-    ):
-        return f"nothing arrived for {timeout:g} seconds"
-    if any(isinstance(each, urllib3.exceptions.IncompleteRead) for each in chain):
-        return "the connection ended early"
-    kinds = " <- ".join(dict.fromkeys(type(each).__name__ for each in chain))
-    return f"the connection failed ({kinds})"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    todo: list[object] = [error]
-    while todo:
-        each = todo.pop(0)
-        if isinstance(each, BaseException) and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            # requests and urllib3 hand the cause over as an argument or as ``reason`` as well.
-            todo += [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]
-
-
-_LOGGERS = (
-    "urllib3.connection",
-    "urllib3.connectionpool",
-    "urllib3.poolmanager",
-    "urllib3.response",
-    "urllib3.util.retry",
-    "requests",
-)
-
-
-_quiet_threads: set[int] = set()
-
-
-def _is_of_another_thread(record: logging.LogRecord) -> bool:
-    return threading.get_ident() not in _quiet_threads
-
-
-@contextmanager
-def quiet_http_logs() -> Iterator[None]:
-    """Keep the HTTP libraries from logging what this thread asks for: they print the link, at DEBUG and above."""
-    for name in _LOGGERS:
-        # Left there: removing a filter may let another thread's logger pass over the one behind it.
-        logging.getLogger(name).addFilter(_is_of_another_thread)
-    _quiet_threads.add(threading.get_ident())
-    try:
-        yield
-    finally:
-        _quiet_threads.discard(threading.get_ident())

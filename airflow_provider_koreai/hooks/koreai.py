@@ -6,12 +6,14 @@ import contextlib
 import json
 import time
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_koreai.api.calls import may_be_retried
 from airflow_provider_koreai.api.settings import ConnectionSettings, settings_from_connection
+from airflow_provider_koreai.api.shared_connections import Known, shared
 from airflow_provider_koreai.api.tokens import TokenSigner
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
@@ -48,12 +50,14 @@ class KoreAIHook(BaseHook):
 
     A call that meets trouble is tried again: connection errors, timeouts, 429 (as its ``Retry-After`` says), 5xx,
     and an unreadable answer to a GET; with exponential backoff and full jitter, each time with a newly signed
-    token. A 401, a 403 or another definite 4xx ends it at once.
+    token. After a 401 the connection is read again and the call is sent once more, as the secret may have been
+    rotated. A second 401, a 403 or another 4xx of the API ends the call; a 4xx that is not in the API's form comes from
+    a gateway and counts as trouble.
 
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``.
     :param max_tries: how often a call is sent at most. Default 5.
     :param max_retry_seconds: seconds after which a call is not sent again. Default 120.
-    :param max_retry_wait: longest pause between two tries in seconds, except where the service asks for more.
+    :param max_retry_wait: longest pause between two tries in seconds, unless the service asks for a longer one.
         Default 20.
     """
 
@@ -76,28 +80,26 @@ class KoreAIHook(BaseHook):
         self.max_tries = max_tries
         self.max_retry_seconds = max_retry_seconds
         self.max_retry_wait = max_retry_wait
-        self._asettings: ConnectionSettings | None = None
-        self._asigner: TokenSigner | None = None
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Say how Airflow's connection form shows this type."""
+        """Return how Airflow's connection form shows this type."""
         from airflow_provider_koreai.connection_form import field_behaviour
 
         return field_behaviour()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Give the form's further fields, to an Airflow that does not take them from the provider info."""
+        """Return the form's extra fields, for Airflow versions that do not read them from the provider info."""
         from airflow_provider_koreai.connection_form import widgets
 
         return widgets()
 
     def get_conn(self) -> requests.Session:
         """
-        Give the HTTP session that the calls use. It carries no token: each request gets its own.
+        Return the HTTP session that the calls use. It carries no token: each request gets its own.
 
-        :raises KoreAIConfigurationError: the connection is missing a field or has a wrong one.
+        :raises KoreAIConfigurationError: the connection does not exist, or lacks a field or has a wrong one.
         """
         _ = self.settings
         return self._session
@@ -107,7 +109,8 @@ class KoreAIHook(BaseHook):
         """
         The connection's settings, checked.
 
-        :raises KoreAIConfigurationError: a field is missing or wrong; the text names all such fields.
+        :raises KoreAIConfigurationError: the connection does not exist, or a field is missing or wrong; the text names
+            all such fields.
         """
         with without_locals():
             return self._read_settings()
@@ -159,14 +162,14 @@ class KoreAIHook(BaseHook):
 
     def list_bots(self) -> list[Bot]:
         """
-        List all bots of the account, such as to map tasks over them.
+        List all bots of the account, for example to map tasks over them.
 
         The connection must be that of an Admin app (Admin Console, scope ``Profile Management > Role Management``).
         Kore.ai's answer carries the Client Secrets of all apps: none of them is kept or shown.
 
         :return: ID, name, status and default language of each bot, in Kore.ai's order.
-        :raises KoreAIAuthError: 401 or 403, such as for the app of a single bot.
-        :raises KoreAIRequestError: another 4xx, an answer that is not the API's, or a list without an end.
+        :raises KoreAIAuthError: 401 or 403, for example because the app is that of a single bot.
+        :raises KoreAIRequestError: another 4xx, an answer that is not the API's, or a list that does not end.
         :raises KoreAIError: as :meth:`start_export`.
         """
         from airflow_provider_koreai.api import bots
@@ -182,7 +185,7 @@ class KoreAIHook(BaseHook):
         List the apps that a universal bot links.
 
         :param bot_id: the universal bot.
-        :param language: such as ``en`` (the default).
+        :param language: a language code. Default ``en``.
         :return: the apps of its version in development, and those of its published version.
         :raises KoreAIError: as :meth:`start_export`.
         """
@@ -263,12 +266,12 @@ class KoreAIHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Try the connection, for the Test button: ask for the latest export of the bot in its extra.
+        Test the connection, for Airflow's Test button: ask for the latest export of the bot in its extra field ``bot_id``.
 
-        :return: whether it works, and what to tell the user.
+        :return: whether the connection works, and a text for the user.
         """
         works, said = self._test()
-        # The Test button gives the connection an ID of its own, which says nothing to whoever presses it.
+        # The Test button gives the connection an ID of its own, which means nothing to the user.
         name = f"onnection {self.koreai_conn_id!r}"
         for text, instead in (
             (f" (c{name})", ""),
@@ -283,73 +286,63 @@ class KoreAIHook(BaseHook):
             bot_id = self.settings.bot_id
             if bot_id is None:
                 return False, (
-                    "The settings are complete, but Kore.ai can only be asked about a bot: "
-                    "enter a bot ID in the extra field bot_id to test the credentials."
+                    "The settings are complete, but the credentials can only be tested with a bot: "
+                    "enter a bot ID in the extra field bot_id."
                 )
             self.get_export(bot_id, max_tries=1)
         except KoreAIRefusedError as error:
-            # Where the API itself says so, the token was accepted, and what is refused is the question, such as for
-            # a bot without any export.
-            return error.by_api, f"{'Kore.ai accepted the credentials. ' if error.by_api else ''}{error}"
+            if error.by_api and error.http_status == HTTPStatus.NOT_FOUND:
+                return True, "Kore.ai accepted the credentials; this bot has not been exported yet."
+            accepted = "Kore.ai accepted the credentials, but refused the question. " if error.by_api else ""
+            return False, f"{accepted}{error}"
         except KoreAIRateLimitError as error:
-            return True, f"Kore.ai answered that its rate limit is reached, try later. {error}"
+            return True, f"Kore.ai answered, but its rate limit is reached; try again later. {error}"
         except KoreAIAuthError as error:
             if error.status_code == 403:
                 return False, f"Kore.ai accepted the credentials, but the app lacks a scope. {error}"
             return False, f"Kore.ai refused the credentials. {error}"
         except KoreAIServerError as error:
-            return False, f"Kore.ai could not be asked: check the host and the network. {error}"
+            return False, f"Kore.ai could not be reached: check the host and the network. {error}"
         except KoreAIError as error:
             return False, str(error)
-        return True, f"Kore.ai accepted the credentials and may be asked for exports of bot {bot_id}."
+        return True, f"Kore.ai accepted the credentials; bot {bot_id} can be exported."
 
     async def aget_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
         """
         Ask for the bot's latest export, from an event loop. See :meth:`get_export`.
 
         :param bot_id: the bot.
-        :param max_tries: how often the call is sent at most; the hook's when None.
+        :param max_tries: how often to send the call at most. Default: as often as the hook does.
         :raises KoreAIError: as :meth:`start_export`.
         """
-        from airflow_provider_koreai.api.async_client import asend, shared_client
-
-        settings = await self.asettings()
-        signer = await self._async_signer(settings)
-        request = export_job.status_request(settings.base_url, bot_id)
-        async with shared_client(settings) as shared:
-            async for attempt in self._retrying(request, max_tries, asynchronous=True):
-                with attempt, without_locals():
-                    export = export_job.read_export(
-                        request, await asend(shared, settings, request, signer.sign), self.koreai_conn_id
-                    )
-        return export
+        request = export_job.status_request((await self.asettings()).base_url, bot_id)
+        return await self._acall(request, export_job.read_export, max_tries)
 
     @contextlib.asynccontextmanager
     async def aopen(self) -> AsyncIterator[None]:
-        """Keep the event loop's shared connection pool open for as long as this context lasts."""
-        from airflow_provider_koreai.api.async_client import shared_client
+        """Keep the event loop's shared connections open from one call to the next."""
+        from airflow_provider_koreai.api.async_client import connections_open
 
-        async with shared_client(await self.asettings()):
+        async with connections_open():
             yield
 
     async def asettings(self) -> ConnectionSettings:
         """
-        Give the connection's settings, looked up without blocking the event loop.
+        Return the connection's settings, looked up without blocking the event loop and at most a minute old.
 
-        :raises KoreAIConfigurationError: a field is missing or wrong; the text names all such fields.
+        :raises KoreAIConfigurationError: as :attr:`settings`.
         """
-        if self._asettings is None:
-            with without_locals():
-                self._asettings = await self._aread_settings()
-        return self._asettings
+        return (await self._aknown()).settings
 
-    async def _async_signer(self, settings: ConnectionSettings) -> TokenSigner:
-        if self._asigner is None:
-            import asyncio
+    async def _aknown(self, refused: Known | None = None) -> Known:
+        with without_locals():
+            return await shared(self.koreai_conn_id, self._aread, self.log, refused=refused)
 
-            # Parsing an RSA key, and the first import of the libraries, take too long for the loop.
-            self._asigner = await asyncio.to_thread(_warm_signer, settings)
-        return self._asigner
+    async def _aread(self) -> Known:
+        import asyncio
+
+        # Reading an RSA key, and the first import of the libraries, take too long for the event loop.
+        return await asyncio.to_thread(_known, await self._aread_settings())
 
     @cached_property
     def _session(self) -> requests.Session:
@@ -362,7 +355,10 @@ class KoreAIHook(BaseHook):
         return TokenSigner(self.settings)
 
     def _read_settings(self) -> ConnectionSettings:
-        connection = self.get_connection(self.koreai_conn_id)
+        try:
+            connection = self.get_connection(self.koreai_conn_id)
+        except AirflowNotFoundException as error:
+            raise self._no_connection() from error
         return self._settings_of(connection, connection.extra_dejson)
 
     async def _aread_settings(self) -> ConnectionSettings:
@@ -370,19 +366,28 @@ class KoreAIHook(BaseHook):
 
         from airflow_provider_koreai.version_compat import get_async_extra_dejson
 
-        connection = await get_async_connection(self.koreai_conn_id, hook=self)
+        try:
+            connection = await get_async_connection(self.koreai_conn_id, hook=self)
+        except AirflowNotFoundException as error:
+            raise self._no_connection() from error
         return self._settings_of(connection, await get_async_extra_dejson(connection))
+
+    def _no_connection(self) -> KoreAIConfigurationError:
+        return KoreAIConfigurationError(
+            f"Connection {self.koreai_conn_id!r} does not exist. Create it with type koreai, or pass the ID of another "
+            "connection as koreai_conn_id."
+        )
 
     def _settings_of(self, connection: Connection, extra: dict[str, Any]) -> ConnectionSettings:
         if connection.conn_type and connection.conn_type != self.conn_type:
             raise KoreAIConfigurationError(
                 f"Connection {self.koreai_conn_id!r} is of type {connection.conn_type!r}; "
-                f"this hook needs one of type {self.conn_type!r}."
+                f"it must be of type {self.conn_type!r}."
             )
         if not _is_object(connection.extra, extra):
             raise KoreAIConfigurationError(
-                f"Connection {self.koreai_conn_id!r} (type {self.conn_type}) cannot be used: its extra is no JSON object, "
-                'such as {"timeout": 60}.'
+                f"Connection {self.koreai_conn_id!r} (type {self.conn_type}) cannot be used: Extra must be a JSON "
+                'object, for example {"timeout": 60}.'
             )
         settings = settings_from_connection(
             self.koreai_conn_id,
@@ -395,7 +400,7 @@ class KoreAIHook(BaseHook):
         )
         if settings.is_plain_http_to_elsewhere:
             self.log.warning(
-                "Connection %r talks plain http to %s: tokens and data cross the network unencrypted.",
+                "Connection %r uses plain http to reach %s: tokens and data cross the network unencrypted.",
                 self.koreai_conn_id,
                 settings.host,
             )
@@ -409,13 +414,48 @@ class KoreAIHook(BaseHook):
     ) -> T:
         for attempt in self._retrying(request, max_tries):
             with attempt, without_locals():
-                result = read(request, self._send(request), self.koreai_conn_id)
+                result = self._ask(request, read)
         return result
+
+    def _ask(self, request: ApiRequest, read: Callable[[ApiRequest, ApiAnswer, str], T]) -> T:
+        try:
+            return read(request, self._send(request), self.koreai_conn_id)
+        except KoreAIAuthError as error:
+            if error.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+        # Once more: the secret may have been rotated, or a proxy may have repeated the request ("possibly a replay").
+        for name in ("settings", "_signer"):
+            self.__dict__.pop(name, None)
+        request = request.to(self.settings.base_url)
+        return read(request, self._send(request), self.koreai_conn_id)
 
     def _send(self, request: ApiRequest) -> ApiAnswer:
         from airflow_provider_koreai.api.client import send
 
         return send(self._session, self.settings, request, self._signer.sign())
+
+    async def _acall(
+        self,
+        request: ApiRequest,
+        read: Callable[[ApiRequest, ApiAnswer, str], T],
+        max_tries: int | None = None,
+    ) -> T:
+        async with self.aopen():
+            async for attempt in self._retrying(request, max_tries, asynchronous=True):
+                with attempt, without_locals():
+                    result = await self._aask(request, read)
+        return result
+
+    async def _aask(self, request: ApiRequest, read: Callable[[ApiRequest, ApiAnswer, str], T]) -> T:
+        """Do what :meth:`_ask` does."""
+        known = await self._aknown()
+        try:
+            return read(request, await _asend(known, request), self.koreai_conn_id)
+        except KoreAIAuthError as error:
+            if error.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+        known = await self._aknown(refused=known)
+        return read(request, await _asend(known, request), self.koreai_conn_id)
 
     def _retrying(self, request: ApiRequest, max_tries: int | None, *, asynchronous: bool = False) -> Any:
         """Retry above the HTTP library, so that each try is signed anew."""
@@ -450,7 +490,7 @@ class KoreAIHook(BaseHook):
 
 
 def _is_object(text: str | None, parsed: Any) -> bool:
-    """Say whether an extra is a JSON object, or nothing; Airflow takes a text that it cannot parse for an empty one."""
+    """Return whether an extra is a JSON object, or empty; Airflow takes a text that it cannot parse for an empty one."""
     if not parsed and text and text.strip():
         try:
             parsed = json.loads(text)
@@ -459,7 +499,15 @@ def _is_object(text: str | None, parsed: Any) -> bool:
     return parsed is None or isinstance(parsed, dict)
 
 
-def _warm_signer(settings: ConnectionSettings) -> TokenSigner:
+async def _asend(known: Known, request: ApiRequest) -> ApiAnswer:
+    from airflow_provider_koreai.api.async_client import asend
+
+    return await asend(known.settings, request.to(known.settings.base_url), known.signer.sign, known.ca_stamp)
+
+
+def _known(settings: ConnectionSettings) -> Known:
+    from airflow_provider_koreai.api.client import ca_stamp
+
     signer = TokenSigner(settings)
     signer.sign()
-    return signer
+    return Known(settings, signer, ca_stamp(settings))

@@ -160,7 +160,8 @@ FAULTS = {
     "JSON that is cut": Fault(kind="truncated_json"),
     "JSON of another shape": Fault(kind="json_shape", params={"value": {"errors": []}}),
     "huge body": Fault(kind="huge", params={"size": 64 << 20}),
-    "headers drip": Fault(kind="drip", params={"bytes_per_second": 10, "of": "headers"}, takes=TIMEOUT),
+    "gateway's 404 in text": Fault(kind="http", params={"status": 404, "body": "default backend - 404"}),
+    "gateway's 404 in HTML": Fault(kind="http", params={"status": 404, "body": "<html>Not Found</html>"}),
     "slow drip": Fault(kind="drip", params={"bytes_per_second": 100}, takes=2 * TIMEOUT),
 }
 MODES = {
@@ -254,7 +255,10 @@ class Outcome:
             return repr(self.result)
         lines = traceback.format_exception(self.error)
         error: BaseException | None = self.error
+        seen: list[BaseException] = []
         while error is not None:
+            assert error not in seen, "an error is its own cause"
+            seen.append(error)
             lines += [repr(error), repr(error.args)]
             error = error.__cause__ or error.__context__
         return "\n".join(lines)

@@ -15,6 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_koreai import deferral
 from airflow_provider_koreai.download import attempts as download
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
@@ -91,11 +92,11 @@ TABLE = {
     "connection refused":         (retried(Server, "Connection refused"),     retried(Server, "Connection refused"),     WAITS_ON, retried(Download, "Connection refused")),
     "host unknown":               (retried(Server, "not known"),              retried(Server, "not known"),              WAITS_ON, retried(Download, "not known")),
     "certificate not trusted":    (retried(Server, "certificate.*ca_bundle"), retried(Server, "certificate.*ca_bundle"), WAITS_ON, retried(Download, "certificate.*ca_bundle")),
-    "no connection in time":      (retried(Server, "Timeout"),                retried(Server, "Timeout"),                WAITS_ON, retried(Download, "nothing arrived for 0.4 seconds")),
-    "no answer in time":          (retried(Server, "Timeout"),                retried(Server, "Timeout"),                WAITS_ON, retried(Download, "nothing arrived for 0.4 seconds")),
-    "dropped before the headers": (retried(Server, "Disconnected|Protocol"),  retried(Server, "Disconnected|Protocol"),  WAITS_ON, retried(Download, "connection failed|ended early")),
+    "no connection in time":      (retried(Server, "nothing arrived for 0.4 seconds|too slowly"),                retried(Server, "nothing arrived for 0.4 seconds|too slowly"),                WAITS_ON, retried(Download, "nothing arrived for 0.4 seconds")),
+    "no answer in time":          (retried(Server, "nothing arrived for 0.4 seconds|too slowly"),                retried(Server, "nothing arrived for 0.4 seconds|too slowly"),                WAITS_ON, retried(Download, "nothing arrived for 0.4 seconds")),
+    "dropped before the headers": (retried(Server, "ended early|connection failed"),  retried(Server, "ended early|connection failed"),  WAITS_ON, retried(Download, "connection failed|ended early")),
     "dropped in the headers":     (retried(Server, "got no answer"),          retried(Server, "got no answer"),          WAITS_ON, retried(Download, "connection failed|ended early|no file|how long")),
-    "dropped after the headers":  (retried(Server, "Incomplete|Protocol"),    retried(Server, "Incomplete|Protocol"),    WAITS_ON, retried(Download, "ended early")),
+    "dropped after the headers":  (retried(Server, "ended early|connection failed"),    retried(Server, "ended early|connection failed"),    WAITS_ON, retried(Download, "ended early")),
     "dropped in the body":        (retried(Server, "got no answer"),          retried(Server, "got no answer"),          WAITS_ON, retried(Download, "reset|ended early")),
     "429":                        (retried(Limit, "answered 429"),            retried(Limit, "answered 429"),            WAITS_ON, retried(Download, "answered 429")),
     "429, Retry-After seconds":   (retried(Limit, "answered 429"),            retried(Limit, "answered 429"),            WAITS_ON, retried(Download, "answered 429")),
@@ -109,7 +110,8 @@ TABLE = {
     "JSON that is cut":           (final(Request, "not a JSON object"),       retried(Request, "not a JSON object"),     WAITS_ON, final(Download, "not the JSON file")),
     "JSON of another shape":      (final(Request, "has no _id"),              retried(Request, "has no status"),         WAITS_ON, final(Download, "not the JSON file")),
     "huge body":                  (final(Request, "larger than"),             retried(Request, "larger than"),           WAITS_ON, final(Config, "max_bytes")),
-    "headers drip":               (retried(Server, "Timeout|too slowly"),     retried(Server, "Timeout|too slowly"),     WAITS_ON, retried(Download, "nothing arrived for 0.4 seconds")),
+    "gateway's 404 in text":      (retried(Request, "gateway or proxy"),      retried(Request, "gateway or proxy"),      WAITS_ON, retried(Download, "the link was")),
+    "gateway's 404 in HTML":      (retried(Request, "gateway or proxy"),      retried(Request, "gateway or proxy"),      WAITS_ON, retried(Download, "the link was")),
     # A file may come as slowly as it likes, as long as it comes.
     "slow drip":                  (retried(Server, "too slowly"),             retried(Server, "too slowly"),             WAITS_ON, BEARS_IT),
 }
@@ -157,6 +159,8 @@ def results(request, tmp_path_factory):
         for name in ("NO_PROXY", "no_proxy"):
             patched.setenv(name, "*")
         # Pauses of milliseconds, where the code has seconds.
+        patched.setattr(deferral, "worker_stays", lambda: 0.0)
+        patched.setattr(deferral, "MARGIN", 0.0)
         patched.setattr(polling, "SHORTEST", 0.01)
         patched.setattr(polling, "LONGEST_AFTER_FAILURE", 0.05)
         patched.setattr(download, "FIRST_PAUSE", 0.001)

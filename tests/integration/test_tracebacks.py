@@ -186,7 +186,7 @@ def test_a_task_that_is_interrupted_in_the_midst_of_a_call(
 def test_the_line_that_an_error_comes_from_is_still_told(connect: Callable[..., KoreAIHook]) -> None:
     with pytest.raises(KoreAIAuthError) as caught:
         connect(password=SECRET).get_export(BOT)
-    assert "airflow_provider_koreai/api.py" in everything_about(caught.value)
+    assert "airflow_provider_koreai/api/calls.py" in everything_about(caught.value)
 
 
 def test_what_a_task_may_have_at_hand_shows_no_secret(

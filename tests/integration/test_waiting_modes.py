@@ -227,13 +227,29 @@ def test_trouble_with_the_status_call_does_not_end_the_wait(mode, emulator, kind
 
 
 @sensor_modes
-def test_a_401_in_mid_wait_ends_it_at_once(mode, emulator):
+def test_a_401_in_mid_wait_is_asked_once_more_and_ends_it(mode, emulator):
     started = KoreAIHook().start_export(BOT)
     emulator.control.configure_bot(BOT, linked=False)
     before = len(emulator.control.requests(BOT, call="status"))
     with pytest.raises(KoreAIAuthError, match="koreai_default"):
         wait_for(mode, started)
-    assert len(emulator.control.requests(BOT, call="status")) == before + 1
+    assert len(emulator.control.requests(BOT, call="status")) == before + 2
+
+
+@sensor_modes
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 404, "body": "default backend - 404"},
+        {"status": 403, "body": "<html>Forbidden</html>"},
+        {"status": 401, "msg": "error verifying the jwt: possibly a replay", "code": 401},
+    ],
+    ids=["404 in text", "403 in HTML", "replay"],
+)
+def test_a_refusal_that_is_not_the_apis_last_word_does_not_end_a_wait(mode, emulator, fault):
+    started = KoreAIHook().start_export(BOT)
+    emulator.control.add_fault(BOT, "status", "http", **fault)
+    assert wait_for(mode, started)["request_id"] == started.request_id
 
 
 @sensor_modes
