@@ -238,7 +238,8 @@ def show_table(loaded: dict[str, Any]) -> None:
         )
     step("Table", f"utterances in {shown(WAREHOUSE)}, loaded by KoreAILoadUtterancesOperator")
     print(f"          rows       {loaded['inserted']:,}, and {loaded['replaced']:,} replaced")
-    print(f"          snapshot   {loaded['snapshot']}, one of {snapshots} of the bot\n")
+    print(f"          snapshot   {loaded['snapshot']}")
+    print(f"          snapshots of this bot in the table: {snapshots}\n")
     header = ["language", "type", "utterances", "different"]
     for line in table(header, [[str(value or "") for value in row] for row in rows[:ROWS_SHOWN]]):
         print(line)

@@ -289,6 +289,18 @@ def test_each_task_has_a_button_that_opens_kore_ai(
     assert browser.buttons() == {OPEN_BOT: f"{emulator.base_url}/?botId={example.bot}"}
 
 
+def test_a_run_over_many_bots_shows_the_bots_and_not_their_numbers(
+    browser: Browser, deployment: Deployment, tmp_path: Path
+) -> None:
+    bots = ["st-demo-bank", "st-demo-retail"]
+    run = deployment.trigger("example_koreai_many_bots", bot_ids=bots, folder=str(tmp_path))
+    assert run.wait(240) == "success"
+    browser.open(f"dags/{run.dag_id}/runs/{quote(run.run_id)}/")
+    for bot in bots:
+        browser.find(f"//table//td[normalize-space()='{bot}']")
+    browser.picture("run-of-many-bots.png")
+
+
 @pytest.fixture(scope="module")
 def amazon(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """

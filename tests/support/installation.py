@@ -18,8 +18,8 @@ LOCAL_SETTINGS = "def task_policy(task):\n    task.retries = 0\n"
 
 
 def xcom(stored: Any) -> Any:
-    """Read a stored XCom; SQLite gives a number as one, not as its JSON text."""
-    return json.loads(stored) if isinstance(stored, str) else stored
+    """Read a stored XCom. SQLite returns a number as a number, not as its JSON text; Airflow 2 stores bytes."""
+    return json.loads(stored) if isinstance(stored, (str, bytes)) else stored
 
 
 class AirflowInstallation:
