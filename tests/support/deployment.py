@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINAL_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-# Airflow reads this module at its start: runs are started by the tests and by assets, never by the clock.
+# Airflow reads this module at its start: runs are started by the tests and by assets, never by the clock. A DAG that has
+# ended keeps its schedule, which a backfill needs.
 _LOCAL_SETTINGS = """
 from airflow.sdk.definitions.timetables.simple import NullTimetable
 
 def dag_policy(dag):
-    if not dag.timetable.asset_condition:
+    if not dag.timetable.asset_condition and dag.end_date is None:
         dag.timetable = NullTimetable()
 """
 # What makes tests quick and small, and no user sets.
