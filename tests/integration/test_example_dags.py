@@ -14,6 +14,7 @@ import pytest
 from airflow import __version__ as airflow_version
 
 from tests.support.examples import EXAMPLES, FILES, FOLDER, TABLE
+from tests.support.installation import xcom
 from tests.support.warehouses import sqlite_warehouse
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def run_dag(airflow, koreai_conn) -> Callable[..., dict[str, list[Any]]]:
             "order by task_id, map_index"
         )
         for task_id, value in airflow.query(statement, dag_id, run_id):
-            returned[task_id].append(json.loads(value) if isinstance(value, str) else value)
+            returned[task_id].append(xcom(value))
         return returned
 
     return run
