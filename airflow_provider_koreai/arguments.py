@@ -42,6 +42,13 @@ def file_type_argument(value: object) -> str | None:
     return None if value is None or value == "" else choice("file_type", value, FILE_TYPES)
 
 
+def language_code(value: object) -> str:
+    """Return a language code."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8})*", value.strip()):
+        return value.strip()
+    raise KoreAIConfigurationError(f"language={value!r:.40} is not accepted; use a code such as en.")
+
+
 def whole_number(name: str, value: Any, least: int = 0) -> int | None:
     """Return a whole number from ``least`` up, which a template may have rendered as text."""
     if value is None or value == "":

@@ -59,7 +59,15 @@ class KoreAIRefusedError(KoreAIRequestError, AirflowFailException):
 
 
 class KoreAIServerError(KoreAIError):
-    """The service could not be reached or answered 5xx (or 408), after retries."""
+    """
+    The service could not be reached or answered 5xx (or 408), after retries.
+
+    :param was_sent: False where the connection failed before anything was sent.
+    """
+
+    def __init__(self, message: str, *, was_sent: bool = True) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 class KoreAIRateLimitError(KoreAIError):
@@ -92,6 +100,30 @@ class KoreAIExportSupersededError(KoreAIError):
 
 class KoreAIExportTimeoutError(KoreAIError):
     """The export did not finish within the operator's ``timeout``."""
+
+
+class KoreAIImportFailedError(KoreAIError):
+    """
+    Kore.ai reports that an import failed.
+
+    :param status_logs: what the service logged about it (``statusLogs``).
+    """
+
+    def __init__(self, message: str, *, status_logs: tuple[Any, ...] | list[Any] = ()) -> None:
+        super().__init__(message)
+        self.status_logs = tuple(status_logs)
+
+
+class KoreAIImportUncertainError(KoreAIError, AirflowFailException):
+    """The answer to the start of an import was lost: the import may be running. The text says what to look at."""
+
+
+class KoreAITrainingFailedError(KoreAIError):
+    """Kore.ai reports that a training failed."""
+
+
+class KoreAIBatchTestError(KoreAIError, AirflowFailException):
+    """A batch test failed, or its numbers are beyond the task's limits; the text has the numbers."""
 
 
 class KoreAIDownloadError(KoreAIError):
@@ -156,6 +188,10 @@ _BY_NAME: Mapping[str, type[KoreAIError]] = {
         KoreAIExportFailedError,
         KoreAIExportSupersededError,
         KoreAIExportTimeoutError,
+        KoreAIImportFailedError,
+        KoreAIImportUncertainError,
+        KoreAITrainingFailedError,
+        KoreAIBatchTestError,
         KoreAIDownloadError,
         KoreAIFileError,
         KoreAIDatabaseError,
@@ -169,6 +205,7 @@ _ATTRIBUTES: Mapping[type[KoreAIError], tuple[str, Callable[[Any], Any], Callabl
     KoreAIRefusedError: ("by_api", bool, lambda value: isinstance(value, bool)),
     KoreAIRateLimitError: ("retry_after", lambda value: value, lambda value: isinstance(value, (int, float))),
     KoreAIExportFailedError: ("status_logs", list, lambda value: isinstance(value, list)),
+    KoreAIImportFailedError: ("status_logs", list, lambda value: isinstance(value, list)),
 }
 
 

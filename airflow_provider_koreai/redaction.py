@@ -27,9 +27,10 @@ _is_quiet: ContextVar[bool] = ContextVar("koreai_is_quiet", default=False)
 
 
 def scrub(text: str) -> str:
-    """Return somebody else's text without tokens and URL queries, which may be a download link's signature."""
+    """Return somebody else's text without tokens, URL queries (a link's signature) and IDs of uploaded files."""
     # A token may have been cut off in the middle.
     text = re.sub(r"eyJ[\w-]{12,}(?:\.[\w-]*)*", "<token>", text)
+    text = re.sub(r"\b[0-9a-f]{24}\b", "<file ID>", text)
     return re.sub(r"\?[^\s\"'<>=]*=[^\s\"'<>]*", "?...", text)
 
 

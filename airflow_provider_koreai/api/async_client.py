@@ -220,7 +220,11 @@ async def _exchange(
     client: httpx.AsyncClient, request: ApiRequest, token: str, timeout: httpx.Timeout
 ) -> ApiAnswer:
     async with client.stream(
-        request.method, request.url, headers=headers_with(request, token), timeout=timeout
+        request.method,
+        request.url,
+        headers=headers_with(request, token),
+        content=request.body,
+        timeout=timeout,
     ) as response:
         body = bytearray()
         async for piece in response.aiter_raw(1 << 16):

@@ -7,7 +7,6 @@ an answer; nothing else of it is kept, logged or repeated in an error.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -20,7 +19,8 @@ from airflow_provider_koreai.api.calls import (
     text_of,
     unreadable,
 )
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIRequestError
+from airflow_provider_koreai.arguments import language_code
+from airflow_provider_koreai.exceptions import KoreAIRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,8 +160,7 @@ def linked_apps_request(base_url: str, bot_id: str, language: str = "en") -> Api
     :param language: such as ``en`` (the default).
     :raises KoreAIConfigurationError: an argument is not accepted.
     """
-    if not (isinstance(language, str) and re.fullmatch(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8})*", language)):
-        raise KoreAIConfigurationError(f"language={language!r:.40} is not accepted; use a code such as en.")
+    language = language_code(language)
     return ApiRequest(
         "list of the linked apps",
         "GET",

@@ -30,6 +30,8 @@ from airflow_provider_koreai.redaction import scrub
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_koreai.api.multipart import FormWithFile
+
 # The documents are a few hundred bytes; a status log may add some. Anything larger is not the API's.
 MAX_ANSWER_BYTES = 4 << 20
 # Seconds. The vendor's longest window is an hour, so no rate limit takes longer.
@@ -52,6 +54,9 @@ class ApiRequest:
     :param refusal: what a 401 or 403 may mean besides a wrong secret or clock, in messages; by default, what it means
         for an export.
     :param is_confidential: the answer holds secrets, so messages repeat no part of it.
+    :param body: what to send; an iterable is started anew for each try, and has a length.
+    :param is_repeatable: whether it may be sent again when it is not known what became of it.
+    :param to_check: what to check when the API refuses the call, in messages, besides bot and host.
     """
 
     call: str
@@ -61,6 +66,10 @@ class ApiRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     refusal: str = ""
     is_confidential: bool = False
+    body: bytes | FormWithFile | None = field(default=None, repr=False)
+    content_type: str = "application/json"
+    is_repeatable: bool = True
+    to_check: str = ""
 
     @property
     def subject(self) -> str:
@@ -92,19 +101,34 @@ def bot_id_argument(bot_id: object) -> str:
     return quote(text, safe="")
 
 
+def id_argument(name: str, value: object) -> str:
+    """Check an ID that Kore.ai gave to a job, and quote it for a URL."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:\-]*", text):
+        raise KoreAIConfigurationError(
+            f"{name}={value!r:.80} is not accepted; pass the ID that the start of the job returned."
+        )
+    return quote(text, safe="")
+
+
 def read_document(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> dict[str, Any]:
     """Return the JSON object of an answer, or raise the error that its status or content stands for."""
+    document = read_json(request, answer, conn_id)
+    if not isinstance(document, dict):
+        raise unreadable(request, answer, conn_id, "is not a JSON object")
+    return document
+
+
+def read_json(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Any:
+    """Return the JSON of an answer (None where there is none), or raise the error that its status stands for."""
     if not 200 <= answer.status_code < 300:
         raise error_from(request, answer, conn_id)
     if len(answer.body) > MAX_ANSWER_BYTES:
         raise unreadable(request, answer, conn_id, f"is larger than {MAX_ANSWER_BYTES} bytes")
     try:
-        document = json.loads(answer.body)
+        return json.loads(answer.body)
     except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise unreadable(request, answer, conn_id, "is not a JSON object")
-    return document
+        return None
 
 
 def by_folded_name(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,12 +184,13 @@ def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIEr
     if status in (401, 403):
         return KoreAIAuthError(
             f"{said}. Connection {conn_id!r} was refused. Likely causes: a wrong Client ID or Client Secret; "
-            f"{request.refusal or _export_refusal(request.bot_id)}; {_clock_as_a_cause(answer.headers)}.",
+            f"{request.refusal or refusal('Utterances Export', request.bot_id)}; {_clock_as_a_cause(answer.headers)}.",
             status_code=status,
         )
     if 400 <= status < 500:
         return KoreAIRefusedError(
-            f"{said}. Check {'bot_id and ' if request.bot_id else ''}the host of connection {conn_id!r}.",
+            f"{said}. Check {request.to_check + ', ' if request.to_check else ''}"
+            f"{'bot_id and ' if request.bot_id else ''}the host of connection {conn_id!r}.",
             by_api=bool(_vendor_errors(answer.body)),
             http_status=status,
         )
@@ -222,11 +247,19 @@ def may_be_retried(request: ApiRequest, error: KoreAIError) -> bool:
     Return whether sending the same request again may help.
 
     Starting an export is safe to repeat: it only refreshes the bot's record, and the answer that was received
-    identifies the export. A start whose answer arrived but cannot be read is not repeated blindly.
+    identifies the export. A start whose answer arrived but cannot be read is not repeated blindly. An import replaces
+    utterances, so it is repeated only if it surely did not begin.
     """
+    if not request.is_repeatable:
+        return isinstance(error, KoreAIRateLimitError) or is_unsent(error)
     if isinstance(error, (KoreAIServerError, KoreAIRateLimitError, KoreAIGatewayError)):
         return True
     return request.method == "GET" and is_unreadable(error)
+
+
+def is_unsent(error: KoreAIError) -> bool:
+    """Return whether a call failed before anything of it was sent."""
+    return isinstance(error, KoreAIServerError) and not error.was_sent
 
 
 def is_unreadable(error: KoreAIError) -> bool:
@@ -243,7 +276,7 @@ def vendor_message(body: bytes) -> str:
     """Return what an error's body says: each ``msg`` with its ``code``, or else the body's beginning."""
     said = _vendor_errors(body)
     if said:
-        return scrub("; ".join(said)[:_SHOWN])
+        return scrub("; ".join(said))[:_SHOWN]
     return _beginning(body)
 
 
@@ -271,9 +304,10 @@ def _clock_as_a_cause(headers: Mapping[str, str]) -> str:
     )
 
 
-def _export_refusal(bot_id: str) -> str:
+def refusal(scope: str, bot_id: str) -> str:
+    """Return what a 401 or 403 may mean for a call that needs a scope."""
     return (
-        "the app lacks the scope 'Utterances Export' or the bot was not published since it was added; "
+        f"the app lacks the scope '{scope}' or the bot was not published since it was added; "
         f"bot {bot_id} is not linked to the app or does not exist"
     )
 

@@ -16,7 +16,13 @@ from urllib.parse import urlsplit
 from airflow_provider_koreai import __version__
 from airflow_provider_koreai.api.calls import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
 from airflow_provider_koreai.api.content_encoding import decoded
-from airflow_provider_koreai.api.transport_errors import explain, not_callable, unreachable
+from airflow_provider_koreai.api.multipart import FormWithFile
+from airflow_provider_koreai.api.transport_errors import (
+    explain,
+    failed_before_sending,
+    not_callable,
+    unreachable,
+)
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError
 
 if TYPE_CHECKING:
@@ -40,7 +46,7 @@ def headers_with(request: ApiRequest, token: str) -> dict[str, str]:
     return {
         **request.headers,
         "auth": token,
-        "content-type": "application/json",
+        "content-type": request.content_type,
         "accept": "application/json",
         # The libraries would undo an encoding before anybody could see how much that gives.
         "accept-encoding": "identity",
@@ -82,11 +88,14 @@ def _attempt(
             request.method,
             request.url,
             headers=headers_with(request, token),
+            data=request.body,
             timeout=(settings.timeout, settings.timeout),
             verify=trusted_cas(settings) or True,
             allow_redirects=False,
             stream=True,
         ) as response:
+            if isinstance(request.body, FormWithFile):
+                began = time.monotonic()  # sending a file may take longer than any answer
             body = bytearray()
             while len(body) <= MAX_ANSWER_BYTES:
                 piece = response.raw.read1(1 << 16, decode_content=False)
@@ -113,7 +122,9 @@ def _attempt(
     except KoreAIError as error:
         return error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        return no_answer(request, settings, explain(error, settings.timeout))
+        return no_answer(
+            request, settings, explain(error, settings.timeout), was_sent=not failed_before_sending(error)
+        )
 
 
 def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> ApiAnswer:
@@ -121,11 +132,14 @@ def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> ApiAnswer
     return ApiAnswer(status, headers, decoded(body, headers, MAX_ANSWER_BYTES))
 
 
-def no_answer(request: ApiRequest, settings: ConnectionSettings, why: str) -> KoreAIError:
+def no_answer(
+    request: ApiRequest, settings: ConnectionSettings, why: str, *, was_sent: bool = True
+) -> KoreAIError:
     """Return the error of a call that got no complete answer, with the proxy that it went through."""
     proxy = proxy_for(settings.base_url)
     # Without the user name and password that may come before the proxy's host.
-    return unreachable(request, settings, why, urlsplit(proxy).netloc.rpartition("@")[2] if proxy else None)
+    shown = urlsplit(proxy).netloc.rpartition("@")[2] if proxy else None
+    return unreachable(request, settings, why, shown, was_sent=was_sent)
 
 
 def proxy_for(url: str) -> str | None:

@@ -60,7 +60,20 @@ def explain(error: BaseException, timeout: float) -> str:
     return f"the connection failed ({kinds})"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def failed_before_sending(error: BaseException) -> bool:
+    """Return whether an error of ``requests`` is one of connecting, so that nothing of the request was sent."""
+    import urllib3
+
+    kinds = (
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+        ssl.SSLCertVerificationError,
+    )
+    # Not its context: that may be an error which the caller was handling.
+    return any(isinstance(each, kinds) for each in _causes(error, with_contexts=False))
+
+
+def _causes(error: BaseException, *, with_contexts: bool = True) -> Iterator[BaseException]:
     seen: set[int] = set()
     todo: list[object] = [error]
     while todo:
@@ -69,18 +82,20 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(each))
             yield each
             # requests and urllib3 pass the cause as an argument or as ``reason`` as well; anyio groups causes.
-            todo += [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]
+            todo += [*each.args, getattr(each, "reason", None), each.__cause__]
+            todo += [each.__context__] if with_contexts else []
             todo += getattr(each, "exceptions", ())
 
 
 def unreachable(
-    request: ApiRequest, settings: ConnectionSettings, why: str, proxy: str | None
+    request: ApiRequest, settings: ConnectionSettings, why: str, proxy: str | None, *, was_sent: bool = True
 ) -> KoreAIServerError:
     """Return the error of a call that got no complete answer."""
     through = f" through the proxy {proxy}" if proxy else ""
     return KoreAIServerError(
         f"The {request.subject} got no answer from {settings.base_url} "
-        f"(connection {settings.conn_id!r}){through}: {why}."
+        f"(connection {settings.conn_id!r}){through}: {why}.",
+        was_sent=was_sent,
     )
 
 

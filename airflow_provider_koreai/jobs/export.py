@@ -8,7 +8,6 @@ confirmed how the status writes them (see :mod:`airflow_provider_koreai.jobs.con
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from http import HTTPStatus
@@ -38,39 +37,14 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportSupersededError,
     KoreAIRefusedError,
 )
-from airflow_provider_koreai.redaction import scrub
+from airflow_provider_koreai.jobs.status import JobStatus, percent, status_logs
 
 if TYPE_CHECKING:
     from airflow_provider_koreai.version_compat import Log
 
 STATES = ("configured", "published")
 ON_SUPERSEDED = ("fail", "follow")
-
-
-class ExportStatus(str, Enum):
-    """The status of an export. A word that this provider does not know is ``UNKNOWN``, and is waited on."""
-
-    IN_PROGRESS = "IN_PROGRESS"
-    SUCCESS = "SUCCESS"
-    FAILED = "FAILED"
-    UNKNOWN = "UNKNOWN"
-
-    @classmethod
-    def parse(cls, word: str) -> ExportStatus:
-        """Read the service's word for a status, in any case."""
-        return _WORDS.get(word.strip().casefold().replace(" ", "_"), cls.UNKNOWN)
-
-
-# Outside the enum, or it would be one of its members. The lower-case words are those of the sibling APIs.
-_WORDS = {
-    "in_progress": ExportStatus.IN_PROGRESS,
-    "inprogress": ExportStatus.IN_PROGRESS,
-    "pending": ExportStatus.IN_PROGRESS,
-    "queued": ExportStatus.IN_PROGRESS,
-    "success": ExportStatus.SUCCESS,
-    "failed": ExportStatus.FAILED,
-    "failure": ExportStatus.FAILED,
-}
+ExportStatus = JobStatus
 
 
 @dataclass(frozen=True)
@@ -394,29 +368,14 @@ def read_export(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Export:
     if not (request_id if is_start else isinstance(word, str) and word.strip()):
         raise unreadable(request, answer, conn_id, f"has no {'_id' if is_start else 'status'}")
     word = word if isinstance(word, str) else ""
-    logs = by_name.get("statuslogs")
     return Export(
         bot_id=request.bot_id,
         request_id=request_id,
         status=ExportStatus.parse(word) if word else ExportStatus.IN_PROGRESS,
-        percent_complete=_percent(by_name.get("percentagecomplete")),
+        percent_complete=percent(by_name.get("percentagecomplete")),
         file_type=(text_of(by_name.get("filetype")) or "").lower() or None,
         requested_time=text_of(by_name.get("requestedtime")),
-        status_logs=tuple(_scrub_value(entry) for entry in logs) if isinstance(logs, list) else (),
+        status_logs=status_logs(by_name.get("statuslogs")),
         download_url=text_of(by_name.get("downloadurl")),
         status_word=word,
     )
-
-
-def _percent(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return None if isinstance(value, bool) or not 0 <= number <= 100 else number
-
-
-def _scrub_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return scrub(value)
-    return scrub(json.dumps(value, ensure_ascii=False, default=str))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_koreai import exceptions
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
+    KoreAIBatchTestError,
     KoreAIComparisonError,
     KoreAIConfigurationError,
     KoreAIDatabaseError,
@@ -24,10 +25,13 @@ from airflow_provider_koreai.exceptions import (
     KoreAIExportTimeoutError,
     KoreAIFileError,
     KoreAIGatewayError,
+    KoreAIImportFailedError,
+    KoreAIImportUncertainError,
     KoreAIRateLimitError,
     KoreAIRefusedError,
     KoreAIRequestError,
     KoreAIServerError,
+    KoreAITrainingFailedError,
     final,
     from_payload,
     to_payload,
@@ -45,6 +49,10 @@ FAILS_AT_ONCE = {
     KoreAIExportFailedError: False,
     KoreAIExportSupersededError: False,
     KoreAIExportTimeoutError: False,
+    KoreAIImportFailedError: False,
+    KoreAIImportUncertainError: True,
+    KoreAITrainingFailedError: False,
+    KoreAIBatchTestError: True,
     KoreAIDownloadError: False,
     KoreAIFileError: True,
     KoreAIComparisonError: True,
@@ -130,11 +138,12 @@ def test_an_error_comes_out_of_a_triggers_event_as_it_went_in(cls):
     assert (type(error), str(error)) == (cls, "what happened")
 
 
-def test_status_logs_come_out_of_a_triggers_event():
-    failed = KoreAIExportFailedError("failed", status_logs=["first", "second"])
+@pytest.mark.parametrize("kind", [KoreAIExportFailedError, KoreAIImportFailedError])
+def test_status_logs_come_out_of_a_triggers_event(kind):
+    failed = kind("failed", status_logs=["first", "second"])
     carried = json.loads(json.dumps(to_payload(failed)))
     error = from_payload(carried)
-    assert isinstance(error, KoreAIExportFailedError)
+    assert isinstance(error, kind)
     assert error.status_logs == ("first", "second")
 
 
