@@ -36,7 +36,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators", "koreai", "compare_utterances", "convert_utterances", "load_utterances"
         ),
         "sensors": _modules("sensors", "koreai"),
-        "hooks": _modules("hooks", "koreai"),
+        "hooks": _modules("hooks", "koreai", "way_back"),
         "triggers": _modules("triggers", "koreai"),
         "asset-uris": _ASSET_URIS,
         # What Airflow 2 calls them.

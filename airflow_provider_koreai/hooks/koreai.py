@@ -23,6 +23,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRefusedError,
     KoreAIServerError,
 )
+from airflow_provider_koreai.hooks.way_back import WayBackCalls
 from airflow_provider_koreai.jobs import export as export_job
 from airflow_provider_koreai.jobs.confirming import CONFIRM_SECONDS, Confirmation
 from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
@@ -44,9 +45,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class KoreAIHook(BaseHook):
+class KoreAIHook(WayBackCalls, BaseHook):
     """
-    Talk to Kore.ai's public API.
+    Talk to Kore.ai's public API. The calls that change a bot are in :mod:`airflow_provider_koreai.hooks.way_back`.
 
     A call that meets trouble is tried again: connection errors, timeouts, 429 (as its ``Retry-After`` says), 5xx,
     and an unreadable answer to a GET; with exponential backoff and full jitter, each time with a newly signed
@@ -430,9 +431,13 @@ class KoreAIHook(BaseHook):
         return read(request, self._send(request), self.koreai_conn_id)
 
     def _send(self, request: ApiRequest) -> ApiAnswer:
-        from airflow_provider_koreai.api.client import send
+        from airflow_provider_koreai.api.client import new_session, send
 
-        return send(self._session, self.settings, request, self._signer.sign())
+        if request.is_repeatable:
+            return send(self._session, self.settings, request, self._signer.sign())
+        # A connection that was kept open may have been closed by the other side, which looks like a lost answer.
+        with new_session() as session:
+            return send(session, self.settings, request, self._signer.sign())
 
     async def _acall(
         self,
