@@ -128,12 +128,14 @@ def test_exports_a_bot(run_dag, emulator, airflow_installation, file_type, read)
         assert b"getMediaStream" not in place
 
 
-def test_a_refused_token_fails_the_run_after_one_request(run_dag, emulator):
+def test_a_refused_token_fails_the_run_after_a_second_request_with_the_connection_read_anew(
+    run_dag, emulator
+):
     emulator.control.configure_bot(BOT, linked=False)
     run = run_dag()
     assert run.exit_code != 0
     assert run.states == {"export": "failed", "wait": "upstream_failed", "fetch": "upstream_failed"}
-    assert [(entry["call"], entry["status"]) for entry in emulator.control.requests()] == [("start", 401)]
+    assert [(entry["call"], entry["status"]) for entry in emulator.control.requests()] == [("start", 401)] * 2
     assert "Invalid SDK credentials (code 4002)" in run.log
     assert "Connection 'koreai_default' was refused" in run.log
     assert "Likely causes" in run.log

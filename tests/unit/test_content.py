@@ -174,7 +174,7 @@ def test_elements_of_a_json_array_are_counted_wherever_it_is_cut(
         (b'[{"taskName":"a"}]', "no 'sentence'"),
         (b'[{"sentence":"a"},1]', "element 2 is not an object"),
         (b'[{"sentence":"a"}] x', "after the end"),
-        (b"taskName,sentence\n", "no JSON array"),
+        (b"taskName,sentence\n", "not a JSON array"),
         (b"<html>", "HTML"),
         (b'{"errors":[]}', "not an array"),
     ],

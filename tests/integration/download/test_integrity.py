@@ -115,7 +115,7 @@ def test_json_in_place_of_csv_is_refused(bot: Bot) -> None:
 def test_csv_in_place_of_json_is_refused(bot: Bot) -> None:
     ours = bot.start("json")
     bot.file.write_bytes(YESTERDAY)
-    with pytest.raises(KoreAIDownloadError, match="no JSON array"):
+    with pytest.raises(KoreAIDownloadError, match="not a JSON array"):
         bot.download(bot.folder / "x.json", ours=ours)
     assert not (bot.folder / "x.json").exists()
 

@@ -18,7 +18,7 @@ from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUt
 from airflow_provider_koreai.storage import object_store as destination
 from airflow_provider_koreai.storage.staging import new_part
 from airflow_provider_koreai.utterances import read_utterances
-from airflow_provider_koreai.utterances.parquet import convert_utterances
+from airflow_provider_koreai.utterances.convert import convert_utterances
 
 from .conftest import csv_bytes, json_bytes, log
 
