@@ -23,6 +23,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRefusedError,
     KoreAIServerError,
 )
+from airflow_provider_koreai.hooks.starting import one_start_at_a_time
 from airflow_provider_koreai.hooks.way_back import WayBackCalls
 from airflow_provider_koreai.jobs import export as export_job
 from airflow_provider_koreai.jobs.confirming import CONFIRM_SECONDS, Confirmation
@@ -123,6 +124,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
         state: str = "configured",
         file_type: str = "csv",
         confirm_seconds: float = CONFIRM_SECONDS,
+        on_started: Callable[[Export], object] | None = None,
     ) -> Export:
         """
         Start an export of a bot's ML utterances (``mlexport``), and confirm it.
@@ -130,12 +132,13 @@ class KoreAIHook(WayBackCalls, BaseHook):
         The confirmation asks the status call until it reports the new export, usually once or twice, for at most
         ``confirm_seconds``. ``request_id`` and ``requested_time`` of the result are those that the status call reports, so
         that later tasks can compare exactly. Where it does not report the export in time, they are those of the start's
-        own answer, and a warning is logged.
+        own answer, and a warning is logged. Starts of the same bot on one machine wait for each other meanwhile.
 
         :param bot_id: the bot, for example ``st-ab12cd34-...``.
         :param state: ``configured`` (in development, the default) or ``published``.
         :param file_type: ``csv`` (the default) or ``json``.
         :param confirm_seconds: seconds to spend on the confirmation at most. Default 30.
+        :param on_started: called with the start's own answer before it is confirmed, so that it can be kept at once.
         :return: the export; its ``request_id`` and ``requested_time`` distinguish it from the bot's others.
         :raises KoreAIConfigurationError: the connection or an argument cannot be used.
         :raises KoreAIAuthError: 401 or 403.
@@ -144,11 +147,15 @@ class KoreAIHook(WayBackCalls, BaseHook):
         :raises KoreAIServerError: 5xx or no answer, after retries.
         """
         request = export_job.start_request(self.settings.base_url, bot_id, state=state, file_type=file_type)
-        began = time.monotonic()
-        started = self._call(request, export_job.read_export)
-        confirmation = Confirmation(started, self.log, confirm_seconds, took=time.monotonic() - began)
-        # One try a call: the confirmation is what tries again.
-        return confirmation.run(lambda: self.get_export(bot_id, max_tries=1))
+        with one_start_at_a_time(request.url.partition("?")[0], confirm_seconds):
+            began = time.monotonic()
+            started = self._call(request, export_job.read_export)
+            took = time.monotonic() - began
+            if on_started is not None:
+                on_started(started)
+            confirmation = Confirmation(started, self.log, confirm_seconds, took=took)
+            # One try a call: the confirmation is what tries again.
+            return confirmation.run(lambda: self.get_export(bot_id, max_tries=1))
 
     def get_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
         """

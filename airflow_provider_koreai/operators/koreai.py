@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.download.export_file import DownloadResult
     from airflow_provider_koreai.hooks.koreai import KoreAIHook
+    from airflow_provider_koreai.jobs.export import Export
 
 # Longest pause between two status calls of the one-task form, in seconds.
 POLL_INTERVAL = 60.0
@@ -150,15 +151,18 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
 
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start the export, push its XComs, and return what Airflow keeps for the next try."""
-        more: dict[str, float] = {}
+        more: dict[str, Any] = {}
         until = 0.0
         if self.wait_for_completion:
-            more = {"confirm_seconds": min(self._limit(), CONFIRM_SECONDS)}
             until = time.time() + self._limit()
+            more["confirm_seconds"] = min(self._limit(), CONFIRM_SECONDS)
+            store: Any = context.get("task_state_store")
+            if store is not None and not self.deferrable:
+                # Before the confirmation, during which the worker may die, too.
+                more["on_started"] = lambda export: store.set(self.external_id_key, self._note(export, until))
         export = self.hook.start_export(self.bot_id, state=self.state, file_type=self.file_type, **more)
-        identity = ExportIdentity.of(
-            export.request_id, export.requested_time, export.file_type or self.file_type
-        ).as_dict()
+        note = self._note(export, until)
+        identity = note["export"]
         self.log.info(
             "Started the export of bot %s: request ID %s, requested %s, state %s, file type %s",
             self.bot_id,
@@ -168,7 +172,7 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
             identity["file_type"],
         )
         self._push(context, identity)
-        return {"export": identity, "asked_for": self._asked_for(), "until": until}
+        return note
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
         if not self._is_own(external_id):
@@ -205,6 +209,12 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
 
     def get_job_result(self, external_id: Any, context: Context) -> str:
         return self._finish(context, external_id["export"])
+
+    def _note(self, export: Export, until: float) -> dict[str, Any]:
+        identity = ExportIdentity.of(
+            export.request_id, export.requested_time, export.file_type or self.file_type
+        )
+        return {"export": identity.as_dict(), "asked_for": self._asked_for(), "until": until}
 
     def _limit(self) -> float:
         return seconds("timeout", self.timeout)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,18 @@ def quick(monkeypatch, emulator, koreai_conn):
 
 def content_of(state: str) -> bytes:
     return f"taskName,sentence,type,language\nRun,utterance of {state},DialogIntent,en\n".encode()
+
+
+class RecordingHook(KoreAIHook):
+    """Remembers the time that the start itself answered."""
+
+    answered: str | None = None
+
+    def _call(self, request: Any, *arguments: Any) -> Any:
+        result = super()._call(request, *arguments)
+        if request.method == "POST":
+            self.answered = result.requested_time
+        return result
 
 
 @dataclass
@@ -95,6 +109,23 @@ def test_two_exports_of_a_bot_side_by_side_are_never_taken_for_each_other(
     assert second.wait(deferrable=deferrable) == second.identity
     if second.file_type == "csv":
         assert second.fetch() == content_of("published")
+
+
+@pytest.mark.parametrize("reuse_record", [True, False])
+def test_of_two_exports_that_start_at_the_same_moment_each_keeps_its_own_identity(emulator, reuse_record):
+    emulator.control.configure_bot(BOT, reuse_record=reuse_record, start_per_minute=10**6)
+    hooks = [RecordingHook(max_retry_wait=0.01) for _ in range(2)]
+    together = threading.Barrier(2)
+
+    def start(hook: RecordingHook, state: str) -> str | None:
+        together.wait(30)
+        return hook.start_export(BOT, state=state).requested_time
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            confirmed = list(pool.map(start, hooks, ("configured", "published")))
+            assert confirmed == [hook.answered for hook in hooks]
+            assert len(set(confirmed)) == 2
 
 
 @pytest.mark.parametrize("reuse_record", [True, False])

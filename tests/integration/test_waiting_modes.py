@@ -465,6 +465,21 @@ def test_a_worker_that_dies_while_it_waits_does_not_start_a_second_export(emulat
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
+def test_a_worker_that_dies_while_it_confirms_the_start_does_not_start_a_second_export(emulator):
+    context = new_context(task_state_store=FakeTaskStateStore())
+    task = one_task("one task")
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    task.hook.get_export = die
+    with pytest.raises(KeyboardInterrupt):
+        run_task(task, context)
+    run_task(one_task("one task"), new_context(task_state_store=context["task_state_store"]))
+    assert len(emulator.control.requests(BOT, call="start")) == 1
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps an earlier try's state from 3.3 on")
 def test_an_earlier_trys_export_that_failed_is_started_anew(emulator):
     emulator.control.configure_bot(BOT, fail_with=["Broken"])
     context = new_context(task_state_store=FakeTaskStateStore())
