@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_koreai.emulator.settings import BotSettings
 
-BUILT_IN_SUITE = "Developer defined utterances"
 VERSIONS = ("inDevelopment", "published")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_koreai.emulator import checks
-from airflow_provider_koreai.emulator.batch_tests import BUILT_IN_SUITE
 from airflow_provider_koreai.emulator.checks import ControlError, Rule
 from airflow_provider_koreai.emulator.content import (
     MIN_SIZE,
@@ -20,6 +19,8 @@ from airflow_provider_koreai.emulator.content import (
     GeneratedContent,
 )
 from airflow_provider_koreai.emulator.utterance_store import SEMANTICS
+
+BUILT_IN_SUITE = "Developer defined utterances"
 
 DATA_SETS = ("travel", "bank", "retail", "empty")
 
