@@ -240,7 +240,7 @@ class LinkClient:
         if 400 <= status < 500:
             return Trouble(f"the link was refused with {status}", renew=True)
         if status not in (200, 206) or (status == 206 and not offset):
-            return Trouble(f"the server answered {status}, which is no file", renew=True)
+            return Trouble(f"the server answered {status}, which is not a file", renew=True)
         encoding = content_encoding(headers)
         if encoding and encoding not in KNOWN:
             return Trouble(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
