@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDatabaseError, KoreAIError
 from airflow_provider_koreai.redaction import scrub
+from airflow_provider_koreai.warehouse.table import MYSQL
 from airflow_provider_koreai.warehouse.transactions import refuse_without_transactions
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _DIALECTS = {"sqlite3": "sqlite", "psycopg": "postgresql+psycopg", "psycopg2": "
 # The errors of a driver (PEP 249) that a retry would meet again.
 _FINAL = {"ProgrammingError", "NotSupportedError", "DataError", "IntegrityError"}
 _LONGEST_QUOTE = 300
-_MYSQL = ("mysql", "mariadb")
 
 
 class Database:
@@ -99,7 +99,7 @@ class Database:
         """
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (key,))
-        elif connection.dialect.name in _MYSQL:
+        elif connection.dialect.name in MYSQL:
             name = f"koreai {key}"
             if connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, LOCK_TIMEOUT)).scalar() != 1:
                 raise KoreAIDatabaseError(_unchanged(f"conn_id={self.conn_id!r}: {_waited()}"))
@@ -164,7 +164,7 @@ class Database:
                 # the other task has written.
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             connection.exec_driver_sql("SELECT set_config('lock_timeout', %s, true)", (str(milliseconds),))
-        elif dialect in _MYSQL:
+        elif dialect in MYSQL:
             connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {max(1, int(LOCK_TIMEOUT))}")
 
     def _failure(self, error: Exception) -> KoreAIError | None:

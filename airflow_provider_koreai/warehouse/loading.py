@@ -21,6 +21,7 @@ from airflow_provider_koreai.warehouse.table import (
     AFTER,
     BEFORE,
     COLUMNS,
+    MYSQL,
     as_utc,
     check_columns,
     check_name,
@@ -131,7 +132,7 @@ class Loader:
         first = next(passing, [])
         self._prepare()
         with self.database.transaction() as connection:
-            self.database.lock(connection, lock_key(self._identity(connection), snapshot.bot_id))
+            self.database.lock(connection, self._lock_key(connection, snapshot.bot_id))
             if not self.rewrite_history:
                 self._refuse_a_younger_export(connection, snapshot)
             replaced = self._delete(connection, snapshot)
@@ -163,7 +164,8 @@ class Loader:
     def _prepare(self) -> None:
         """Create the table if it does not exist, and check it if it does."""
         with self.database.transaction() as connection:
-            if not self._statements(connection):
+            # MySQL locks a table that is looked at, too, against the one who creates its index: look under the lock only.
+            if connection.dialect.name not in MYSQL and not self._statements(connection):
                 return
         with self.database.transaction() as connection:
             schema = self.table.schema or inspect(connection).default_schema_name
@@ -172,6 +174,11 @@ class Loader:
             for statement in self._statements(connection):
                 log.info("conn_id=%s: %s", self.database.conn_id, statement)
                 connection.exec_driver_sql(statement)
+
+    def _lock_key(self, connection: Connection, bot_id: str) -> int:
+        identity = self._identity(connection)
+        # InnoDB locks gaps between rows, so there loads of different bots at once would end in deadlocks.
+        return lock_key(identity) if connection.dialect.name in MYSQL else lock_key(identity, bot_id)
 
     def _identity(self, connection: Connection) -> Any:
         """Return what the table is known by, whether or not its name was given with its schema."""

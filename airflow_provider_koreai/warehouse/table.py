@@ -36,7 +36,7 @@ _NAME = re.compile(rf"(?:(?:(?P<catalog>{_PART})\.)?(?P<schema>{_PART})\.)?(?P<t
 # Those whose SQLAlchemy dialects split a schema at its dot.
 _WITH_CATALOGS = {"mssql", "snowflake", "duckdb"}
 _WITHOUT_INDEXES = {"snowflake", "bigquery", "redshift", "trino"}
-_MYSQL = ("mysql", "mariadb")
+MYSQL = ("mysql", "mariadb")
 # Compared by code points: another bot's ID differs perhaps only in case.
 _MYSQL_OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
 
@@ -44,7 +44,7 @@ _MYSQL_OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_
 def _time() -> Any:
     kind: Any = DateTime(timezone=True)
     # MySQL's default rounds to whole seconds, and would not find a snapshot again.
-    for name in _MYSQL:
+    for name in MYSQL:
         kind = kind.with_variant(mysql.DATETIME(fsp=6), name)
     return kind
 
@@ -52,7 +52,7 @@ def _time() -> Any:
 def _text() -> Any:
     # SQL Server's NTEXT, the default, is deprecated; MySQL's TEXT ends after 64 KiB.
     kind: Any = UnicodeText().with_variant(mssql.NVARCHAR(None), "mssql")
-    for name in _MYSQL:
+    for name in MYSQL:
         kind = kind.with_variant(mysql.LONGTEXT(), name)
     return kind
 
@@ -76,7 +76,7 @@ def utterances_table(name: object) -> Table:
     # SQLAlchemy shortens an index name that is too long for the database.
     metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s"})
     options: dict[str, Any] = {
-        f"{name}_{key}": value for name in _MYSQL for key, value in _MYSQL_OPTIONS.items()
+        f"{name}_{key}": value for name in MYSQL for key, value in _MYSQL_OPTIONS.items()
     }
     table: Table = Table(
         parts["table"],
@@ -165,7 +165,7 @@ def _fits(name: str, kind: Any, dialect: Dialect) -> bool:
     if dialect.name == "postgresql":
         # Without a time zone PostgreSQL would compare in the session's.
         return bool(getattr(kind, "timezone", False))
-    return dialect.name not in _MYSQL or name != "snapshot" or getattr(kind, "fsp", None) == 6
+    return dialect.name not in MYSQL or name != "snapshot" or getattr(kind, "fsp", None) == 6
 
 
 def check_name(table: Table, dialect: Dialect) -> None:

@@ -246,7 +246,7 @@ LOCKED = "SELECT IS_USED_LOCK(%s) IS NOT NULL"
 
 
 def key_of(warehouse: Warehouse) -> int:
-    return lock_key(warehouse.table, "st-one")
+    return lock_key(warehouse.table)
 
 
 # -- SQLite -----------------------------------------------------------------------------------------------------------
