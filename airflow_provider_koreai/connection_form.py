@@ -28,7 +28,9 @@ def _field(label: str, description: str, kind: str = "string", **schema: Any) ->
 
 
 CONN_FIELDS: dict[str, Any] = {
-    "bot_id": _field("Bot ID for Test", "The bot that the Test button asks about, such as st-ab12cd34-..."),
+    "bot_id": _field(
+        "Bot ID for Test", "The bot that the Test button asks about, for example st-ab12cd34-..."
+    ),
     "algorithm": _field(
         "Signing algorithm",
         "How the app is registered: HS256 (default), HS512, RS256 or RS512.",
@@ -45,7 +47,7 @@ CONN_FIELDS: dict[str, Any] = {
         "CA bundle", "Path of a PEM file with the CAs to trust, on each worker and triggerer."
     ),
     "download_hosts": _field(
-        "Download hosts", "Further hosts that download links may point at, with commas between."
+        "Download hosts", "Further hosts that download links may lead to, separated by commas."
     ),
     "jwe_public_key": _field(
         "JWE public key", "The platform's public key as a JWK, for apps with Enforce JWE."
@@ -63,18 +65,18 @@ CONN_FIELDS: dict[str, Any] = {
 
 
 def field_behaviour() -> dict[str, Any]:
-    """Give :data:`UI_FIELD_BEHAVIOUR` under the names that a hook uses."""
+    """Return :data:`UI_FIELD_BEHAVIOUR` under the names that a hook uses."""
     return {key.replace("-", "_"): value.copy() for key, value in UI_FIELD_BEHAVIOUR.items()}
 
 
 def widgets() -> dict[str, Any]:
-    """Give :data:`CONN_FIELDS` as form fields, for an Airflow with Flask AppBuilder."""
+    """Return :data:`CONN_FIELDS` as form fields, for an Airflow with Flask AppBuilder."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found]
     from wtforms import IntegerField, StringField  # type: ignore[import-untyped]
     from wtforms.validators import Optional, any_of  # type: ignore[import-untyped]
 
     def widget(label: str, description: str, schema: dict[str, Any]) -> Any:
-        # Airflow 2 and 3.0 know no other field classes, and none for a number with a fraction.
+        # Airflow 2 and 3.0 know no other field classes, and none for fractions.
         cls = IntegerField if "integer" in schema["type"] else StringField
         choices = schema.get("enum")
         return cls(

@@ -41,7 +41,7 @@ class KoreAIRequestError(KoreAIError):
 
 
 class KoreAIGatewayError(KoreAIRequestError):
-    """A 4xx from something in front of Kore.ai's API, such as a gateway that is being redeployed: it may go away."""
+    """A 4xx from something in front of Kore.ai's API, for example a gateway that is being redeployed; it may go away."""
 
 
 class KoreAIRefusedError(KoreAIRequestError, AirflowFailException):

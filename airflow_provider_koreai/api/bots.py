@@ -38,7 +38,7 @@ class Bot:
     """
     A bot, or an app that a universal bot links.
 
-    :param bot_id: its ID, such as ``st-ab12cd34-...``.
+    :param bot_id: its ID, for example ``st-ab12cd34-...``.
     :param name: its name; None where Kore.ai did not say.
     :param status: ``configured`` (in development) or ``published``; None for a linked app.
     :param default_language: such as ``en``; None where Kore.ai did not say.
@@ -175,7 +175,7 @@ def linked_apps_request(base_url: str, bot_id: str, language: str = "en") -> Api
         },
         refusal=(
             "the app lacks the scope 'Get linked App details' ('Getlinkedbotdetails' in the Admin Console); "
-            f"bot {bot_id.strip()} is not linked to the app, is no universal bot or does not exist"
+            f"bot {bot_id.strip()} is not linked to the app, is not a universal bot, or does not exist"
         ),
         is_confidential=True,
     )

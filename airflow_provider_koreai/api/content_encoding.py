@@ -38,7 +38,7 @@ def decoded(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     if encoding not in KNOWN:
         return body
     try:
-        # What may stand behind the end of it is ignored: very many small members would take very long.
+        # Whatever follows its end is ignored: very many small members would take very long.
         return zlib.decompressobj(_bits(encoding)).decompress(body, limit + 1)
     except zlib.error:
         return body

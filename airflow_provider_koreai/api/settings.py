@@ -245,7 +245,7 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
     if parts.path not in ("", "/") or parts.query or parts.fragment or "?" in text or "#" in text:
         raise ValueError(
             f"is {text.split('?')[0]!r:.120} with a path or a query; enter only the host, "
-            "such as https://bots.kore.ai"
+            "for example https://bots.kore.ai"
         )
     if not host_name or not re.fullmatch(r"[A-Za-z0-9._\-]+|[0-9A-Fa-f:.]+(%[\w.]+)?", host_name):
         raise ValueError(f"is {text!r:.120}, which is not a host name or URL")
@@ -301,14 +301,14 @@ def _hosts(value: Any) -> tuple[str, ...]:
     names = re.split(r"[,\s]+", value.strip(" ,\t\r\n")) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ValueError(
-            f"is {value!r:.80}; use a list of host names, or one string with commas between them"
+            f"is {value!r:.80}; use a list of host names, or one string with the names separated by commas"
         )
     for name in names:
         if not re.fullmatch(
             r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._\-]*[A-Za-z0-9])?(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?", name
         ):
             raise ValueError(
-                f"names {name!r:.80}; use host names such as files.example.com, without https:// or path"
+                f"names {name!r:.80}; use host names, for example files.example.com, without https:// or a path"
             )
     return tuple(name.lower() for name in names)
 

@@ -27,7 +27,7 @@ class TokenSigner:
     Signs tokens for one connection. The key is parsed once, here.
 
     :param settings: the connection's settings.
-    :raises KoreAIConfigurationError: the secret is no key for the algorithm, or JWE's library is missing.
+    :raises KoreAIConfigurationError: the secret is not a key for the algorithm, or JWE's library is missing.
     """
 
     def __init__(self, settings: ConnectionSettings) -> None:

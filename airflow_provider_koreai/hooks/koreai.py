@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_koreai.api.calls import may_be_retried
 from airflow_provider_koreai.api.settings import ConnectionSettings, settings_from_connection
 from airflow_provider_koreai.api.shared_connections import Known, shared
+from airflow_provider_koreai.api.start_lock import one_start_at_a_time
 from airflow_provider_koreai.api.tokens import TokenSigner
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
@@ -23,7 +24,6 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRefusedError,
     KoreAIServerError,
 )
-from airflow_provider_koreai.hooks.starting import one_start_at_a_time
 from airflow_provider_koreai.hooks.way_back import WayBackCalls
 from airflow_provider_koreai.jobs import export as export_job
 from airflow_provider_koreai.jobs.confirming import CONFIRM_SECONDS, Confirmation

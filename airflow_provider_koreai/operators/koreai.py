@@ -281,7 +281,7 @@ class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
     under its name; whatever stops the task midway leaves the earlier file, or none, never a part. A task that is marked
     failed, or gets a SIGTERM, stops downloading at once.
 
-    :param bot_id: the bot, such as ``st-ab12cd34-...``. (templated)
+    :param bot_id: the bot, for example ``st-ab12cd34-...``. (templated)
     :param path: a local path, or a URL that Airflow's ObjectStoragePath understands (``s3://``, ``gs://``, ...). Ending
         in ``/`` it is a folder, and the file is named ``<bot_id>-<requested_time>.<csv|json>``. (templated)
     :param request_id: the export's request ID, ``export.output``; without it and ``requested_time`` the bot's latest

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from airflow_provider_koreai.hooks.starting import one_start_at_a_time
+from airflow_provider_koreai.api.start_lock import one_start_at_a_time
 
 
 @pytest.fixture(autouse=True)
