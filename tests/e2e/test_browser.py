@@ -240,6 +240,7 @@ def message_of_test(
 def test_the_test_button_says_that_it_works(
     message_of_test: Callable[..., str], emulator: EmulatorProcess, koreai: KoreAI
 ) -> None:
+    koreai.control.configure_bot(BOT, too_soon_seconds=0)
     koreai.start_export(BOT)
     said = message_of_test("koreai_works", emulator.client_secret, picture=True)
     assert "Kore.ai accepted the credentials" in said
@@ -257,7 +258,7 @@ def test_the_test_button_tells_a_host_that_does_not_answer(
     message_of_test: Callable[..., str], emulator: EmulatorProcess
 ) -> None:
     said = message_of_test("koreai_nobody", emulator.client_secret, port=9)
-    assert "Kore.ai could not be asked: check the host and the network" in said
+    assert "Kore.ai could not be reached: check the host and the network" in said
 
 
 def test_the_test_button_tells_a_missing_scope(
