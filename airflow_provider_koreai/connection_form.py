@@ -1,5 +1,5 @@
 """
-The connection form, described once: Airflow 3.2 and later reads it from the provider info, older ones ask the hook.
+The connection form, described once: Airflow 3.2 and later reads it from the provider info, older versions ask the hook.
 
 Imported with the provider info by every airflow command: nothing heavy here.
 """

@@ -28,7 +28,7 @@ class KoreAIAuthError(KoreAIError, AirflowFailException):
     """
     Kore.ai answered 401 or 403.
 
-    :param status_code: which of them.
+    :param status_code: 401 or 403.
     """
 
     def __init__(self, message: str, *, status_code: int = 401) -> None:
@@ -37,7 +37,7 @@ class KoreAIAuthError(KoreAIError, AirflowFailException):
 
 
 class KoreAIRequestError(KoreAIError):
-    """Kore.ai refused the request, or what answered is not Kore.ai's API."""
+    """Kore.ai refused the request, or the answer did not come from Kore.ai's API."""
 
 
 class KoreAIGatewayError(KoreAIRequestError):
@@ -48,8 +48,8 @@ class KoreAIRefusedError(KoreAIRequestError, AirflowFailException):
     """
     A definite 4xx (not 401, 403, 408, 429): the same request would be refused again.
 
-    :param by_api: the body is an error in the API's own form, so it was Kore.ai that refused.
-    :param http_status: the HTTP status; 0 where it is not known.
+    :param by_api: whether the body is an error in the API's own form, so that Kore.ai itself refused.
+    :param http_status: the HTTP status; 0 if it is not known.
     """
 
     def __init__(self, message: str, *, by_api: bool = False, http_status: int = 0) -> None:
@@ -62,7 +62,7 @@ class KoreAIServerError(KoreAIError):
     """
     The service could not be reached or answered 5xx (or 408), after retries.
 
-    :param was_sent: False where the connection failed before anything was sent.
+    :param was_sent: False if the connection failed before anything was sent.
     """
 
     def __init__(self, message: str, *, was_sent: bool = True) -> None:
@@ -74,7 +74,7 @@ class KoreAIRateLimitError(KoreAIError):
     """
     Kore.ai answered 429, after retries.
 
-    :param retry_after: seconds that the service asked to wait, None where it did not say.
+    :param retry_after: seconds that the service asked to wait, None if it did not say.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -115,7 +115,7 @@ class KoreAIImportFailedError(KoreAIError):
 
 
 class KoreAIImportUncertainError(KoreAIError, AirflowFailException):
-    """The answer to the start of an import was lost: the import may be running. The text says what to look at."""
+    """The answer to the start of an import was lost, so the import may be running. The text says what to check."""
 
 
 class KoreAITrainingFailedError(KoreAIError):
@@ -123,40 +123,40 @@ class KoreAITrainingFailedError(KoreAIError):
 
 
 class KoreAIBatchTestError(KoreAIError, AirflowFailException):
-    """A batch test failed, or its numbers are beyond the task's limits; the text has the numbers."""
+    """A batch test failed, or its results are outside the task's limits; the text contains the results."""
 
 
 class KoreAIDownloadError(KoreAIError):
-    """The export's file could not be fetched completely, or is not what it should be. Nothing was published."""
+    """The export's file could not be downloaded completely, or its content is wrong. Nothing was published."""
 
 
 class KoreAIFileError(KoreAIError, AirflowFailException):
-    """A stored export is missing or broken; the text names the line or the element, and does not repeat the data."""
+    """A stored export is missing or broken; the text names the line or the element, without quoting the data."""
 
 
 class KoreAIDatabaseError(KoreAIError):
-    """A database could not be reached, or it aborted the transaction. What it held before is unchanged."""
+    """A database could not be reached, or it aborted the transaction. Its content is unchanged."""
 
 
 class KoreAIComparisonError(KoreAIError, AirflowFailException):
-    """Two snapshots differ by more than the task allows; the text has the numbers."""
+    """Two snapshots differ by more than the task allows; the text contains the numbers."""
 
 
 class _FinalFailedError(KoreAIExportFailedError, AirflowFailException):
-    """A failed export, for a task that did not start it: its retry would find the same."""
+    """A failed export, in a task that did not start it: a retry would find the same one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return final, (KoreAIExportFailedError(str(self), status_logs=self.status_logs),)
 
 
 class _FinalSupersededError(KoreAIExportSupersededError, AirflowFailException):
-    """A superseded export, for a task that did not start it: its retry would find the same."""
+    """A superseded export, in a task that did not start it: a retry would find the same one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return final, (KoreAIExportSupersededError(str(self)),)
 
 
-# Users see, and catch, the one name that the documentation has.
+# Users see and catch only the names in the documentation.
 for _final, _known in (
     (_FinalFailedError, KoreAIExportFailedError),
     (_FinalSupersededError, KoreAIExportSupersededError),

@@ -1,7 +1,7 @@
 """
-What common-compat offers from 1.23 on only, which needs Python 3.11: the same for Python 3.10.
+What common-compat has only since 1.23, which needs Python 3.11: the same for Python 3.10.
 
-Remove this module together with Python 3.10.
+To be removed when Python 3.10 is no longer supported.
 """
 
 from __future__ import annotations
@@ -19,27 +19,18 @@ else:
         except (ImportError, AttributeError):
 
             class ResumableJobMixin:
-                """Airflow before 3.3 keeps nothing to resume from: every try submits a new job."""
+                """Before 3.3, Airflow stores nothing to resume a job from: every try submits a new one."""
 
                 external_id_key: str = "remote_job_id"
 
                 def execute_resumable(self, context: Context) -> Any:
-                    """
-                    Submit a job and wait for it.
-
-                    :param context: Airflow's.
-                    """
                     external_id = self.submit_job(context)
                     self.poll_until_complete(external_id, context)
                     return self.get_job_result(external_id, context)
 
 
 async def get_async_extra_dejson(connection: Connection) -> dict[str, Any]:
-    """
-    Give a connection's extra, without blocking the event loop.
-
-    :param connection: the connection.
-    """
+    """Return a connection's extra without blocking the event loop."""
     try:
         from airflow.providers.common.compat.connection import get_async_extra_dejson as from_compat
     except ImportError:
@@ -53,7 +44,7 @@ __all__ = ["ResumableJobMixin", "get_async_extra_dejson"]
 
 
 class Log(Protocol):
-    """What is logged to: the standard library's logger, or Airflow's."""
+    """A logger of the standard library or of Airflow."""
 
     def info(self, event: str, /, *args: Any) -> Any: ...
     def warning(self, event: str, /, *args: Any) -> Any: ...

@@ -1,8 +1,8 @@
 """
 The bots of an account, and the apps that a universal bot links, without I/O.
 
-Kore.ai's list of bots carries the Client Secrets of all their apps. Only the fields of :class:`Bot` are taken out of
-an answer; nothing else of it is kept, logged or repeated in an error.
+Kore.ai's list of bots contains the Client Secrets of all their apps. Only the fields of :class:`Bot` are taken from an
+answer; the rest is never kept, logged or quoted in an error.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.api.calls import ApiAnswer
 
-# The most that Kore.ai gives at once.
+# Kore.ai returns no more at once.
 PAGE_SIZE = 50
-# 50,000 bots: a list that goes on after that is not an account's.
+# 50,000 bots: no account has more, so a longer list is an error.
 MAX_PAGES = 1000
 
 
@@ -65,13 +65,7 @@ class LinkedApps:
 
 @dataclass(frozen=True)
 class BotPage:
-    """
-    A page of the list of bots.
-
-    :param bots: the bots on it.
-    :param total: how many the account has; None where Kore.ai did not say.
-    :param available_more: whether there are further pages; None where Kore.ai did not say.
-    """
+    """A page of the list of bots. ``total`` and ``available_more`` are None where Kore.ai does not report them."""
 
     bots: tuple[Bot, ...]
     total: int | None = None
@@ -80,10 +74,10 @@ class BotPage:
 
 class BotListing:
     """
-    Puts the pages of the list together, and says which is next. It ends, whatever the server answers.
+    Collects the pages of the list and decides which one to request next. It ends, whatever the server answers.
 
-    ``offset`` is the number of the first bot on a page in the newest documentation, and the number of the page in
-    older ones. So a page that should not be empty and is gets asked for by its number.
+    In Kore.ai's newest documentation ``offset`` counts bots, in older versions it counts pages. If a page is
+    unexpectedly empty, it is requested again by its page number.
     """
 
     def __init__(self) -> None:
@@ -95,7 +89,7 @@ class BotListing:
 
     @property
     def next_offset(self) -> int | None:
-        """What to ask for next; None: nothing, the list is whole."""
+        """The offset of the next page, or None once the list is complete."""
         return None if self._is_whole else self._offset
 
     @property
@@ -104,12 +98,7 @@ class BotListing:
         return list(self._bots.values())
 
     def add(self, page: BotPage) -> None:
-        """
-        Add the page that :attr:`next_offset` asked for.
-
-        :param page: the page.
-        :raises KoreAIRequestError: the server says that there are more bots, and does not give them.
-        """
+        """Add the page at :attr:`next_offset`; raise KoreAIRequestError if bots are missing and no page has them."""
         found = {bot.bot_id: bot for bot in page.bots if bot.bot_id not in self._bots}
         self._bots.update(found)
         self._pages += 1
@@ -120,53 +109,40 @@ class BotListing:
         elif self._bots and not page.bots and not self._by_page_number:
             self._by_page_number, self._offset = True, 1
         elif page.total is None and not found:
-            # Nothing tells how many there are, so this is the end.
+            # There is no total to compare with, so this is the end.
             self._is_whole = True
         else:
             of_all = "" if page.total is None else f" of {page.total}"
             raise KoreAIRequestError(
-                f"Kore.ai's list of bots cannot be read to its end: {self._pages} pages gave {len(self._bots)} bots"
-                f"{of_all}, and there are said to be more. An incomplete list is not used; name the bots "
-                "yourself, or try again later."
+                f"Kore.ai's list of bots could not be read to its end: {self._pages} pages contained "
+                f"{len(self._bots)} bots{of_all}, although Kore.ai reports more. An incomplete list is not used; list "
+                "the bot IDs yourself, or try again later."
             )
 
 
 def bots_request(base_url: str, offset: int = 0, limit: int = PAGE_SIZE) -> ApiRequest:
-    """
-    Build the call that asks for a page of the account's bots.
-
-    :param base_url: scheme, host and port of the API.
-    :param offset: where the page begins. Default 0.
-    :param limit: bots on a page, at most 50 (the default).
-    """
+    """Build the call for one page of the account's bots."""
     return ApiRequest(
         "list of bots",
         "GET",
         f"{base_url}/api/public/bots?{urlencode({'offset': offset, 'limit': limit})}",
         refusal=(
-            "the app is not one of the Admin Console: this call needs the credentials of an Admin app with the scope "
-            "'Profile Management > Role Management', a bot's own app is not enough"
+            "the app was not created in the Admin Console: this call needs the credentials of an Admin app with the "
+            "scope 'Profile Management > Role Management'; a bot's own app is not enough"
         ),
         is_confidential=True,
     )
 
 
 def linked_apps_request(base_url: str, bot_id: str, language: str = "en") -> ApiRequest:
-    """
-    Build the call that asks which apps a universal bot links.
-
-    :param base_url: scheme, host and port of the API.
-    :param bot_id: the universal bot.
-    :param language: such as ``en`` (the default).
-    :raises KoreAIConfigurationError: an argument is not accepted.
-    """
+    """Build the call for the apps that a universal bot links."""
     language = language_code(language)
     return ApiRequest(
         "list of the linked apps",
         "GET",
         f"{base_url}/api/1.1/public/bot/{bot_id_argument(bot_id)}/universalbot/link?{urlencode({'language': language})}",
         bot_id.strip(),
-        # The documentation calls these headers required, beside the language in the URL.
+        # According to the documentation these headers are required, in addition to the language in the URL.
         headers={
             "bot-language": language,
             "app-language": "en",
@@ -182,14 +158,7 @@ def linked_apps_request(base_url: str, bot_id: str, language: str = "en") -> Api
 
 
 def read_bot_page(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> BotPage:
-    """
-    Turn the answer to :func:`bots_request` into a page.
-
-    :param request: the call.
-    :param answer: what came back.
-    :param conn_id: the connection, for messages.
-    :raises KoreAIError: of the kind that the answer's HTTP status or content stands for.
-    """
+    """Read the answer to :func:`bots_request`."""
     document = by_folded_name(read_document(request, answer, conn_id))
     total, more = document.get("total"), document.get("availablemore")
     return BotPage(
@@ -200,14 +169,7 @@ def read_bot_page(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> BotPa
 
 
 def read_linked_apps(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> LinkedApps:
-    """
-    Turn the answer to :func:`linked_apps_request` into the linked apps.
-
-    :param request: the call.
-    :param answer: what came back.
-    :param conn_id: the connection, for messages.
-    :raises KoreAIError: of the kind that the answer's HTTP status or content stands for.
-    """
+    """Read the answer to :func:`linked_apps_request`."""
     document = by_folded_name(read_document(request, answer, conn_id))
     return LinkedApps(
         _bots(document, "configuredLinkedApps", request, answer, conn_id),
@@ -231,7 +193,7 @@ def _bots(
             Bot(
                 bot_id,
                 text_of(fields.get("name")),
-                # In the list of linked apps this is a number of another meaning.
+                # In the list of linked apps, status is a number with another meaning.
                 status.lower() if isinstance(status, str) else None,
                 text_of(fields.get("defaultlanguage")),
             )

@@ -1,4 +1,4 @@
-"""``Content-Encoding``: undone within bounds, as a few bytes may stand for very many. No I/O."""
+"""Decodes ``Content-Encoding`` within limits, because a few bytes may expand to very many. No I/O."""
 
 from __future__ import annotations
 
@@ -8,37 +8,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The most that one read of a download takes, or that is given at a time. For each, that much is allocated; with larger
-# ones, most of it in vain.
+# Bytes that a download reads or decodes at most at a time. That much is allocated each time; of larger blocks, most
+# would stay unused.
 CHUNK = 256 << 10
 KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 def content_encoding(headers: Mapping[str, str]) -> str:
-    """
-    Read ``Content-Encoding``.
-
-    :param headers: the answer's headers.
-    :return: in lower case; ``""`` for none.
-    """
+    """Return the answer's ``Content-Encoding`` in lower case, or ``""``."""
     value = headers.get("Content-Encoding", "").strip().lower()
     return "" if value == "identity" else value
 
 
 def decoded(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     """
-    Undo an answer's encoding.
+    Decode an answer's body, up to one byte more than ``limit``.
 
-    :param body: what was received.
-    :param headers: the answer's headers.
-    :param limit: bytes that are of interest.
-    :return: at most this much and a byte more; as it was received, if the encoding is not known or damaged.
+    A body that is damaged, or whose encoding is unknown, is returned as it was received.
     """
     encoding = content_encoding(headers)
     if encoding not in KNOWN:
         return body
     try:
-        # Whatever follows its end is ignored: very many small members would take very long.
+        # Whatever follows the first member is ignored: very many small members would take very long.
         return zlib.decompressobj(_bits(encoding)).decompress(body, limit + 1)
     except zlib.error:
         return body
@@ -49,11 +41,7 @@ def _bits(encoding: str) -> int:
 
 
 class Inflate:
-    """
-    Undoes an encoding that the server applied although it was not asked to.
-
-    :param encoding: one of :data:`KNOWN`.
-    """
+    """Decodes a file that the server encoded without being asked to. ``encoding`` is one of :data:`KNOWN`."""
 
     def __init__(self, encoding: str) -> None:
         self._bits = _bits(encoding)
@@ -62,23 +50,15 @@ class Inflate:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the compressed data has come to its own end, checksum included."""
+        """Whether the compressed data is complete, including its checksum."""
         return self._inflater.eof
 
     def put(self, piece: bytes) -> None:
-        """
-        Hand over what was received.
-
-        :param piece: compressed.
-        """
+        """Pass in compressed data, once :meth:`take` has returned ``b""``."""
         self._piece = piece
 
     def take(self) -> bytes | None:
-        """
-        Take out what that gives, at most :data:`CHUNK` bytes at a time.
-
-        :return: ``b""`` when more has to be put in; None if the data is damaged.
-        """
+        """Return at most :data:`CHUNK` decoded bytes, ``b""`` if more input is needed, None if it is damaged."""
         while self._piece:
             if self._inflater.eof:  # gzip allows several members, one after the other
                 self._inflater = zlib.decompressobj(self._bits)

@@ -1,8 +1,5 @@
 """
-From a connection's settings to a freshly signed token for one request.
-
-Kore.ai refuses a second request that carries the same ``jti``, so a token is never used twice: each request,
-and each retry of it, gets its own. Claims and algorithms: Kore.ai's "API authentication" documentation.
+The settings of a connection of type ``koreai``, checked field by field.
 """
 
 from __future__ import annotations
@@ -27,8 +24,8 @@ DEFAULT_SUBJECT = "airflow-provider-koreai"
 ALGORITHMS = ("HS256", "HS512", "RS256", "RS512")
 JWE_ALGORITHMS = ("RSA-OAEP", "RSA1_5")
 JWE_ENCRYPTIONS = ("A128CBC-HS256", "A128GCM", "A256GCM")
-# The platform demands exp at most an hour ahead of its own clock where there is a jti. Half of that leaves
-# room for a worker whose clock is minutes off either way.
+# For a token with a jti, the platform accepts an exp at most one hour ahead of its own clock. Half of that leaves
+# room for a worker whose clock is a few minutes fast or slow.
 DEFAULT_TOKEN_TTL = 1800
 MAX_TOKEN_TTL = 3600
 DEFAULT_TIMEOUT = 30.0
@@ -59,15 +56,15 @@ class ConnectionSettings:
     :param client_id: the app's Client ID.
     :param secret: the app's Client Secret, or an RSA private key in PEM.
     :param algorithm: one of :data:`ALGORITHMS`.
-    :param subject: the ``sub`` claim; Kore.ai takes any string.
+    :param subject: the ``sub`` claim; Kore.ai accepts any string.
     :param audience: the ``aud`` claim.
     :param token_ttl: seconds from a token's signing to its ``exp``.
     :param jwe_public_key: the platform's public key as a JWK, for apps with "Enforce JWE".
     :param jwe_alg: one of :data:`JWE_ALGORITHMS`.
     :param jwe_enc: one of :data:`JWE_ENCRYPTIONS`.
     :param ca_bundle: path of a PEM file with the CAs to trust instead of the default ones.
-    :param timeout: seconds that one HTTP request may take to connect, and between two pieces of its answer.
-    :param download_hosts: further hosts that a download link may point at.
+    :param timeout: seconds that one HTTP request may take to connect, and to wait for each piece of its answer.
+    :param download_hosts: further hosts that a download link may lead to.
     :param bot_id: the bot that the connection's Test button asks about.
     """
 
@@ -94,16 +91,12 @@ class ConnectionSettings:
 
     @property
     def is_plain_http_to_elsewhere(self) -> bool:
-        """Whether tokens would cross a network in the clear."""
+        """Whether tokens would cross a network unencrypted."""
         return self.base_url.startswith("http://") and not is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:
-    """
-    Whether a host name means this machine.
-
-    :param host: a host name or an IP address, without port.
-    """
+    """Return whether a host name or IP address means this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -123,16 +116,9 @@ def settings_from_connection(
     extra: Mapping[str, Any] | None = None,
 ) -> ConnectionSettings:
     """
-    Check a connection's fields.
+    Check a connection's fields. The error names all that are missing or wrong.
 
-    :param conn_id: the connection's ID, for messages.
-    :param host: a host name or a URL without path; :data:`DEFAULT_HOST` when empty.
-    :param login: the Client ID.
-    :param password: the Client Secret, or an RSA private key in PEM.
-    :param schema: ``http`` or ``https``, where ``host`` does not say.
-    :param port: a port, where ``host`` does not say.
-    :param extra: the further settings, see :data:`EXTRA_FIELDS`.
-    :raises KoreAIConfigurationError: one or more fields are missing or wrong; the text names them all.
+    ``schema`` and ``port`` count where ``host`` does not contain them.
     """
     check = _Checker(extra or {})
     base_url = check.take("host", lambda: _base_url(host, schema, port), DEFAULT_HOST)
@@ -143,7 +129,9 @@ def settings_from_connection(
     if not secret.strip():
         check.problem("password", "is empty; enter the app's Client Secret, or its RSA private key in PEM")
     elif encodable(secret) != secret:
-        check.problem("password", "holds half a surrogate pair, which no secret has; enter it again")
+        check.problem(
+            "password", "contains half a surrogate pair, so it was not copied correctly; enter it again"
+        )
     algorithm = check.choice("algorithm", ALGORITHMS, "HS256")
     jwe_public_key = check.extra("jwe_public_key", _jwk, None)
     settings = ConnectionSettings(
@@ -168,7 +156,7 @@ def settings_from_connection(
 
 
 class _Checker:
-    """Collects all that is wrong, so that one run names every field."""
+    """Collects all problems, so that one error names every wrong field."""
 
     def __init__(self, extra: Mapping[str, Any]) -> None:
         self._extra = extra
@@ -224,7 +212,7 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
             text = f"[{text}]"  # a bare IPv6 address
         text = f"{scheme_field or 'https'}://{text}"
     if "@" in re.split(r"[/?#]", text.split("://", 1)[-1])[0]:
-        raise ValueError("holds a user name or password; enter them as Login and Password")
+        raise ValueError("contains a user name or password; enter them as Login and Password")
     if port is not None and not 1 <= port <= 65535:
         raise ValueError(f"has port {port}; use a port from 1 to 65535, or leave it empty")
     try:
@@ -235,9 +223,9 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
             ipaddress.IPv6Address((host_name or "").partition("%")[0])
     except ValueError:
         raise ValueError(f"is {text!r:.120}, which is not a host name or URL") from None
-    # Tell of user info without repeating it: it may be a secret.
+    # The user info itself is not repeated: it may be a secret.
     if "@" in parts.netloc:
-        raise ValueError("holds a user name or password; enter them as Login and Password")
+        raise ValueError("contains a user name or password; enter them as Login and Password")
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"is {text!r:.120}; use https://<host>, or http:// for a test server")
     if scheme_field and scheme_field != parts.scheme:
@@ -251,14 +239,14 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
         raise ValueError(f"is {text!r:.120}, which is not a host name or URL")
     # Airflow 3.3.1 and 3.3.2 do not test a connection without a Port, so 443 may be there for that reason only.
     if port and url_port and port not in (url_port, HTTPS_PORT):
-        raise ValueError(f"names port {url_port}, but port is {port}; leave one of them empty")
+        raise ValueError(f"contains port {url_port}, but port is {port}; enter it in one of them only")
     name = f"[{host_name}]" if ":" in host_name else host_name
     number = url_port or port
     return f"{parts.scheme}://{name}" + (f":{number}" if number else "")
 
 
 def _normalise_pem(secret: str) -> str:
-    # A PEM that went through an environment variable or a one-line form field has its newlines escaped.
+    # In a PEM from an environment variable or a one-line form field, newlines are escaped.
     if "-----BEGIN" in secret and "\\n" in secret:
         return secret.replace("\\r", "").replace("\\n", "\n")
     return secret
@@ -308,7 +296,7 @@ def _hosts(value: Any) -> tuple[str, ...]:
             r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._\-]*[A-Za-z0-9])?(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?", name
         ):
             raise ValueError(
-                f"names {name!r:.80}; use host names, for example files.example.com, without https:// or a path"
+                f"contains {name!r:.80}; use host names, for example files.example.com, without https:// or a path"
             )
     return tuple(name.lower() for name in names)
 
@@ -323,5 +311,5 @@ def _jwk(value: Any) -> Mapping[str, Any]:
             "is not an RSA public key as a JWK (an object with kty, n, e and kid); copy it from the app"
         )
     if "d" in jwk:
-        raise ValueError("holds a private key; enter the platform's public key only")
+        raise ValueError("contains a private key; enter only the platform's public key")
     return jwk

@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 
 class TokenSigner:
     """
-    Signs tokens for one connection. The key is parsed once, here.
+    Signs tokens for one connection. The key is parsed only once, here.
 
-    :param settings: the connection's settings.
-    :raises KoreAIConfigurationError: the secret is not a key for the algorithm, or JWE's library is missing.
+    :raises KoreAIConfigurationError: the secret does not fit the algorithm, or the JWE library is missing.
     """
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
         self._key: Any = settings.secret
-        # PyJWT warns, at each signing, of an HMAC secret shorter than its hash (RFC 7518, section 3.2).
+        # PyJWT warns at each signing if an HMAC secret is shorter than its hash (RFC 7518, section 3.2).
         self._is_short = settings.algorithm.startswith("HS") and len(settings.secret.encode()) < 64
         if settings.algorithm.startswith("RS"):
             self._key = _private_key(settings)
@@ -41,17 +40,13 @@ class TokenSigner:
             raise wrong_setting(
                 settings,
                 "password",
-                f"holds a key, but algorithm is {settings.algorithm}, which signs with a Client Secret; enter that, "
-                "or an RSA private key in PEM and set algorithm to RS256 or RS512",
+                f"is a key, but algorithm is {settings.algorithm}, which signs with a Client Secret; enter the Client Secret, "
+                "or enter an RSA private key in PEM and set algorithm to RS256 or RS512",
             )
         self._wrap = _jwe_wrapper(settings) if settings.jwe_public_key is not None else None
 
     def sign(self, now: float | None = None) -> str:
-        """
-        Sign a token for one request.
-
-        :param now: the time of signing in seconds since the epoch; the clock's when None.
-        """
+        """Sign a token for one request, at ``now`` in seconds since the epoch (default: the current time)."""
         import jwt
 
         issued = int(time.time() if now is None else now)
@@ -67,7 +62,7 @@ class TokenSigner:
         }
         with warnings.catch_warnings() if self._is_short else nullcontext():
             if self._is_short:
-                # The vendor issues the secret; its length is not the user's to change, least of all at each poll.
+                # Kore.ai issues the secret, so the user cannot change its length.
                 warnings.simplefilter("ignore")
             token = jwt.encode(claims, self._key, algorithm=self._settings.algorithm)
         return self._wrap(token) if self._wrap is not None else token
@@ -78,17 +73,17 @@ def _private_key(settings: ConnectionSettings) -> Any:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    remedy = "enter the RSA private key in PEM (-----BEGIN PRIVATE KEY-----, not encrypted) whose public half the app has"
+    remedy = "enter the app's RSA private key in PEM (-----BEGIN PRIVATE KEY-----, not encrypted)"
     try:
         key = load_pem_private_key(settings.secret.strip().encode(), password=None)
         if not isinstance(key, RSAPrivateKey):
-            problem = "is a PEM key that is not RSA"
+            problem = "is not an RSA key"
         elif key.key_size < _SHORTEST_KEY:
             problem = f"is an RSA key of {key.key_size} bits, which is too short"
         else:
             return key
     except (ValueError, UnsupportedAlgorithm):
-        problem = "is not a private key in PEM that can be read"
+        problem = "is not a readable private key in PEM"
     except TypeError:
         problem = "is an encrypted private key"
     raise wrong_setting(settings, "password", f"{problem}, and algorithm is {settings.algorithm}; {remedy}")
@@ -115,7 +110,7 @@ def _jwe_wrapper(settings: ConnectionSettings) -> Callable[[str], str]:
 
     try:
         key = RSAKey.import_key(jwk)
-        wrap("")  # the library has demands on a key that it makes at its first use only
+        wrap("")  # the library checks some properties of a key only when it is first used
     except (JoseError, ValueError, TypeError) as error:
         problem = f"is a JWK that cannot be used ({type(error).__name__}); copy it from the app again"
     else:
@@ -123,5 +118,5 @@ def _jwe_wrapper(settings: ConnectionSettings) -> Callable[[str], str]:
     raise wrong_setting(settings, "jwe_public_key", problem)
 
 
-# Bits. Shorter keys can be found out by anybody; some cannot even sign with RS512.
+# Bits. Shorter keys can be broken; some cannot even sign with RS512.
 _SHORTEST_KEY = 1024

@@ -1,4 +1,4 @@
-"""OpenLineage: what a download has read and written, under OpenLineage's names."""
+"""OpenLineage: what a download read and wrote, under OpenLineage's names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.download.export_file import DownloadResult
 
-# Other schemes for the same kind of place.
+# Other schemes for the same object store.
 _SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 _JSON_COLUMNS = ("taskName", "sentence", "type", "entities", "language")
 
@@ -22,12 +22,12 @@ def dataset_name(path: str) -> tuple[str, str]:
     """
     Return a file's namespace and name, see https://openlineage.io/docs/spec/naming.
 
-    A connection ID in a URL is not part of its name.
+    A connection ID in a URL is not part of the name.
     """
     local = local_path(path)
     if local is not None:
         return "file", local
-    # Not urlsplit: an object's key may have # and ? in it.
+    # Not urlsplit: an object's key may contain # and ?.
     scheme, _, rest = path.partition("://")
     authority, _, key = rest.partition("/")
     scheme = scheme.lower()
@@ -59,7 +59,7 @@ def lineage_of_download(base_url: str, bot_id: str, result: DownloadResult) -> O
         ]
     )
     bot, file = bot_name(base_url, bot_id), dataset_name(result.path)
-    # A bot's utterances have no version of their own, but an export is of one moment.
+    # A bot's utterances have no version, but an export has a time.
     moment = {"version": DatasetVersionDatasetFacet(result.requested_time)} if result.requested_time else {}
     return OperatorLineage(
         inputs=[Dataset(*bot, facets={"schema": schema, **moment})],

@@ -1,4 +1,4 @@
-"""The hook: a connection of type ``koreai``, and the calls that it can make."""
+"""The hook for connections of type ``koreai``."""
 
 from __future__ import annotations
 
@@ -48,17 +48,16 @@ T = TypeVar("T")
 
 class KoreAIHook(WayBackCalls, BaseHook):
     """
-    Talk to Kore.ai's public API. The calls that change a bot are in :mod:`airflow_provider_koreai.hooks.way_back`.
+    Calls Kore.ai's public API. The calls that change a bot are in :mod:`airflow_provider_koreai.hooks.way_back`.
 
-    A call that meets trouble is tried again: connection errors, timeouts, 429 (as its ``Retry-After`` says), 5xx,
-    and an unreadable answer to a GET; with exponential backoff and full jitter, each time with a newly signed
-    token. After a 401 the connection is read again and the call is sent once more, as the secret may have been
+    Connection errors, timeouts, 429 (as its ``Retry-After`` says), 5xx and unreadable answers to a GET are retried, with
+    exponential backoff and full jitter, each time with a newly signed token. After a 401 the connection is read again and the call is sent once more, as the secret may have been
     rotated. A second 401, a 403 or another 4xx of the API ends the call; a 4xx that is not in the API's form comes from
     a gateway and counts as trouble.
 
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``.
-    :param max_tries: how often a call is sent at most. Default 5.
-    :param max_retry_seconds: seconds after which a call is not sent again. Default 120.
+    :param max_tries: how many times a call is sent at most. Default 5.
+    :param max_retry_seconds: seconds after which a call is not retried any more. Default 120.
     :param max_retry_wait: longest pause between two tries in seconds, unless the service asks for a longer one.
         Default 20.
     """
@@ -85,7 +84,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow's connection form shows this type."""
+        """Return the layout of Airflow's connection form for this type."""
         from airflow_provider_koreai.connection_form import field_behaviour
 
         return field_behaviour()
@@ -101,7 +100,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
         """
         Return the HTTP session that the calls use. It carries no token: each request gets its own.
 
-        :raises KoreAIConfigurationError: the connection does not exist, or lacks a field or has a wrong one.
+        :raises KoreAIConfigurationError: as :attr:`settings`.
         """
         _ = self.settings
         return self._session
@@ -162,7 +161,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
         Ask for the bot's latest export, whoever started it (``mlexport/status``).
 
         :param bot_id: the bot.
-        :param max_tries: how often to send the call at most. Default: as often as the hook does.
+        :param max_tries: how many times to send the call at most. Default: the hook's ``max_tries``.
         :raises KoreAIError: as :meth:`start_export`.
         """
         request = export_job.status_request(self.settings.base_url, bot_id)
@@ -221,7 +220,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
         link_wait: float = 60.0,
     ) -> DownloadResult:
         """
-        Fetch the file of an export that is done, and publish it whole or not at all.
+        Download the file of a finished export. It appears at ``path`` complete or not at all.
 
         The link is asked for here, so it never passes through XCom and never expires between tasks.
 
@@ -230,19 +229,19 @@ class KoreAIHook(WayBackCalls, BaseHook):
             folder, and the file is named ``<bot_id>-<requested_time>.<csv|json>``.
         :param request_id: the export's request ID; without it and ``requested_time``: the bot's latest export.
         :param requested_time: the export's requested time.
-        :param file_type: ``csv`` or ``json``; None takes it from the path, or else any.
+        :param file_type: ``csv`` or ``json``; None takes it from the path, or accepts either.
         :param newer_than: without ``request_id`` and ``requested_time``, the time from which on an export counts; an
-            older one is waited out like one that still runs.
+            older one is treated like one that is still running.
         :param storage_conn_id: connection for the object store of ``path``.
         :param on_superseded: ``fail`` (the default) or ``follow`` a newer export of the same file type.
         :param min_rows: refuse a file with fewer rows.
         :param max_bytes: refuse a file with more bytes.
-        :param overwrite: replace a file that is there (the default); False refuses before anything is fetched.
+        :param overwrite: replace an existing file (the default); False refuses before anything is downloaded.
         :param is_retry: with ``overwrite=False``, accept a file that has the same content, because an earlier try may
             have published it. Default False.
         :param compression: ``gzip`` or ``zstd`` for the stored file; None (the default) stores it as it came.
         :param link_wait: seconds to wait for an export that is still running or has no link yet. Default 60.
-        :raises KoreAIDownloadError: the file could not be fetched whole or is not what it should be.
+        :raises KoreAIDownloadError: the file could not be downloaded completely, or its content is wrong.
         :raises KoreAIExportFailedError: the export failed.
         :raises KoreAIExportSupersededError: a newer export took its place.
         :raises KoreAIError: as :meth:`start_export`.
@@ -301,7 +300,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
         except KoreAIRefusedError as error:
             if error.by_api and error.http_status == HTTPStatus.NOT_FOUND:
                 return True, "Kore.ai accepted the credentials; this bot has not been exported yet."
-            accepted = "Kore.ai accepted the credentials, but refused the question. " if error.by_api else ""
+            accepted = "Kore.ai accepted the credentials, but refused the call. " if error.by_api else ""
             return False, f"{accepted}{error}"
         except KoreAIRateLimitError as error:
             return True, f"Kore.ai answered, but its rate limit is reached; try again later. {error}"
@@ -316,13 +315,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
         return True, f"Kore.ai accepted the credentials; bot {bot_id} can be exported."
 
     async def aget_export(self, bot_id: str, *, max_tries: int | None = None) -> Export:
-        """
-        Ask for the bot's latest export, from an event loop. See :meth:`get_export`.
-
-        :param bot_id: the bot.
-        :param max_tries: how often to send the call at most. Default: as often as the hook does.
-        :raises KoreAIError: as :meth:`start_export`.
-        """
+        """Ask for the bot's latest export, from an event loop. Arguments and errors are those of :meth:`get_export`."""
         request = export_job.status_request((await self.asettings()).base_url, bot_id)
         return await self._acall(request, export_job.read_export, max_tries)
 
@@ -502,7 +495,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
 
 
 def _is_object(text: str | None, parsed: Any) -> bool:
-    """Return whether an extra is a JSON object, or empty; Airflow takes a text that it cannot parse for an empty one."""
+    """Return whether an extra is a JSON object or empty; Airflow treats a text that it cannot parse as empty."""
     if not parsed and text and text.strip():
         try:
             parsed = json.loads(text)

@@ -486,7 +486,7 @@ def test_the_test_button_does_not_take_another_refusal_for_a_good_sign(hook, emu
     emulator.control.add_fault(BOT, "status", "http", status=400, msg="Invalid StreamId")
     works, said = hook.test_connection()
     assert not works
-    assert said.startswith("Kore.ai accepted the credentials, but refused the question.")
+    assert said.startswith("Kore.ai accepted the credentials, but refused the call.")
 
 
 def test_the_test_button_works_with_the_printed_host_and_the_port_that_airflow_demands(monkeypatch, emulator):

@@ -215,7 +215,7 @@ class TestHost:
     def test_user_info_is_refused_and_not_repeated(self, host):
         text = wrong(host=host)
         assert "passw0rd" not in text
-        assert "host holds a user name or password; enter them as Login and Password" in text
+        assert "host contains a user name or password; enter them as Login and Password" in text
 
     @pytest.mark.parametrize(
         "host",
@@ -612,7 +612,7 @@ class TestWrongKeys:
 
     def test_a_secret_that_is_no_text_is_refused_by_name_and_not_repeated(self):
         text = wrong(password="abc\ud800def")
-        assert "password holds half a surrogate pair" in text
+        assert "password contains half a surrogate pair" in text
         assert "abc" not in text
 
     @pytest.mark.parametrize("algorithm", ["HS256", "HS512"])

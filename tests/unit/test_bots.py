@@ -267,7 +267,7 @@ class TestBotListing:
         ids=["repeats a page", "gives empty pages", "says only the total"],
     )
     def test_a_list_that_cannot_be_read_to_its_end_is_an_error_and_not_a_short_list(self, server):
-        with pytest.raises(KoreAIRequestError, match=r"gave 2 bots of 9.*incomplete"):
+        with pytest.raises(KoreAIRequestError, match=r"contained 2 bots of 9.*incomplete"):
             listed(server, BotListing())
 
     def test_a_list_without_an_end_is_given_up(self):
@@ -277,7 +277,7 @@ class TestBotListing:
             pages.append(offset)
             return page_of(offset, more=True)
 
-        with pytest.raises(KoreAIRequestError, match="cannot be read to its end"):
+        with pytest.raises(KoreAIRequestError, match="could not be read to its end"):
             listed(server, BotListing())
         assert len(pages) == MAX_PAGES
 
