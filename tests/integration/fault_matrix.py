@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 import ssl
 import threading
@@ -30,7 +31,7 @@ from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 from tests.support.running import FakeTaskInstance, new_context, run_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pytest
@@ -45,6 +46,7 @@ except ImportError:
 
 DOMAIN = "koreai.localhost"
 WORKING, REFUSING, SILENT, UNTRUSTED = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
+ROTATED = "127.0.0.5"  # a Kore.ai with the same bots and another secret
 UNKNOWN = ""  # no address at all
 ALWAYS = -1
 
@@ -54,6 +56,7 @@ class NameServer:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._answers: dict[str, Iterator[str]] = {}
+        self._at_first: dict[tuple[str, str], Callable[[], None]] = {}
         self._ask = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", self._getaddrinfo)
 
@@ -64,11 +67,16 @@ class NameServer:
             itertools.repeat(WORKING, good), wrong, itertools.repeat(WORKING)
         )
 
+    def call_at_first(self, host: str, address: str, action: Callable[[], None]) -> None:
+        """Call this when the host is led to the address for the first time, before the connection is made."""
+        self._at_first[host, address] = action
+
     def _getaddrinfo(self, host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name is None or not name.endswith(DOMAIN):
             return self._ask(host, port, *args, **kwargs)
         address = next(self._answers[name]) if name in self._answers else WORKING
+        self._at_first.pop((name, address), lambda: None)()
         if address == UNKNOWN:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, int(port)))]
@@ -123,6 +131,8 @@ class Fault:
     :param params: its parameters.
     :param takes: seconds that the call itself takes at most; 0: it ends at once.
     :param asks: seconds that the answer asks to wait: while the fault stays, an hour.
+    :param is_refusal: it is a 401, which is asked once more and then believed, in a wait too.
+    :param parts: of :data:`MODES`, where it can happen.
     """
 
     address: str | None = None
@@ -130,6 +140,8 @@ class Fault:
     params: dict[str, Any] = field(default_factory=dict)
     takes: float = 0.0
     asks: str = ""
+    is_refusal: bool = False
+    parts: tuple[str, ...] = ("start", "ask", "wait", "download")
 
 
 # Seconds. A connection with little patience, for the faults that take time.
@@ -162,6 +174,13 @@ FAULTS = {
     "huge body": Fault(kind="huge", params={"size": 64 << 20}),
     "gateway's 404 in text": Fault(kind="http", params={"status": 404, "body": "default backend - 404"}),
     "gateway's 404 in HTML": Fault(kind="http", params={"status": 404, "body": "<html>Not Found</html>"}),
+    "possibly a replay": Fault(
+        kind="http",
+        params={"status": 401, "msg": "error verifying the jwt: possibly a replay", "code": 401},
+        is_refusal=True,
+    ),
+    # It goes away if the connection is changed, too.
+    "secret rotated": Fault(ROTATED, is_refusal=True, parts=("wait",)),
     "slow drip": Fault(kind="drip", params={"bytes_per_second": 100}, takes=2 * TIMEOUT),
 }
 MODES = {
@@ -177,6 +196,8 @@ CALLS = {"start": "start", "ask": "status", "wait": "status", "download": "downl
 FILE_DRIP = 40_000
 TRIES = 3
 FAULTY_CALLS = 2
+#: Status calls of a wait that its old secret is still good for.
+CALLS_BEFORE_ROTATION = 2
 POKE_INTERVAL = 0.02
 WAIT_TIMEOUT = 0.3
 LONG_WAIT_TIMEOUT = 30.0
@@ -208,7 +229,9 @@ class Cell:
     def calls_that_fail(self) -> int:
         """Calls that meet the fault before it goes away; those that take time, or ask for it, meet it once."""
         fault = FAULTS[self.fault]
-        return ALWAYS if self.stays else 1 if fault.takes or fault.asks else FAULTY_CALLS
+        if self.stays or fault.address == ROTATED:
+            return ALWAYS
+        return 1 if fault.takes or fault.asks or fault.is_refusal else FAULTY_CALLS
 
     @property
     def budget(self) -> float:
@@ -225,6 +248,7 @@ CELLS = [
     for part, modes in MODES.items()
     for mode in modes
     for fault in FAULTS
+    if part in FAULTS[fault].parts
     for stays in (False, True)
 ]
 
@@ -269,6 +293,7 @@ class Matrix:
     Runs cells, each with a bot, a connection and a host name of its own.
 
     :param emulator: speaks https.
+    :param rotated: likewise, at :data:`ROTATED`, with another secret.
     :param names: leads to it.
     :param ca_bundle: of the CA that vouches for it.
     :param folder: where files are downloaded to.
@@ -278,12 +303,14 @@ class Matrix:
     def __init__(
         self,
         emulator: EmulatorProcess,
+        rotated: EmulatorProcess,
         names: NameServer,
         ca_bundle: Path,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         self._emulator = emulator
+        self._rotated = rotated
         self._names = names
         self._ca_bundle = str(ca_bundle)
         self._folder = folder
@@ -296,14 +323,25 @@ class Matrix:
         fault, name = FAULTS[cell.fault], f"cell-{number}"
         host = f"{name}.{DOMAIN}"
         timeout = TIMEOUT if fault.takes else PATIENT_TIMEOUT
-        connection = self._emulator.connection_json(ca_bundle=self._ca_bundle, timeout=timeout)
-        connection = connection.replace(
-            f"//127.0.0.1:{self._emulator.port}", f"//{host}:{self._emulator.port}"
-        )
-        self._monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper().replace('-', '_')}", connection)
         run = Run(cell, name.replace("-", "_"), f"st-{name}", host, self._folder / name)
         run.folder.mkdir()
+        if fault.address == ROTATED:
+            self._prepare_rotation(run)
+        self._monkeypatch.setenv(run.variable, self._connection(self._emulator, host, timeout))
         return run
+
+    def _connection(self, emulator: EmulatorProcess, host: str, timeout: float = PATIENT_TIMEOUT) -> str:
+        connection = emulator.connection_json(ca_bundle=self._ca_bundle, timeout=timeout)
+        return connection.replace(emulator.base_url, f"https://{host}:{emulator.port}")
+
+    def _prepare_rotation(self, run: Run) -> None:
+        """Have the cell's export there, too, and finished; it is known by its ID, which is made of the bot's."""
+        self._rotated.control.configure_bot(run.bot, rows=200, status_without_time=True)
+        self._names.script(run.host, 0, ROTATED, ALWAYS)
+        self._monkeypatch.setenv(run.variable, self._connection(self._rotated, run.host))
+        hook = KoreAIHook(run.conn_id)
+        hook.start_export(run.bot)
+        hook.get_conn().close()
 
     def carry_out(self, run: Run) -> Outcome:
         """Let the cell happen."""
@@ -311,6 +349,12 @@ class Matrix:
         control.configure_bot(
             run.bot, rows=200, ranges=not cell.stays, status_per_minute=10**6, status_per_hour=10**6
         )
+        if fault.address == ROTATED:
+            # It ends after the rotation only; and each call has a connection of its own, which may be led elsewhere.
+            control.configure_bot(run.bot, seconds=HOUR, status_without_time=True)
+            for call in ("start", "status"):
+                control.add_fault(run.bot, call, "drip", times=ALWAYS, bytes_per_second=1e9)
+            self._names.script(run.host, 0, WORKING, ALWAYS)
         outcome = Outcome()
         if (
             cell.part == "ask"
@@ -323,6 +367,13 @@ class Matrix:
         prepared = len(control.requests(run.bot))
         if fault.address is not None:
             good = {"download": 1, "wait": 1 if "one task" in cell.mode else 0}.get(cell.part, 0)
+            if fault.address == ROTATED:
+                good += CALLS_BEFORE_ROTATION
+                if not cell.stays:
+                    new = self._connection(self._rotated, run.host)
+                    self._names.call_at_first(
+                        run.host, ROTATED, lambda: os.environ.__setitem__(run.variable, new)
+                    )
             self._names.script(run.host, good, fault.address, cell.calls_that_fail)
             if good and cell.part == "wait":
                 # Answered as it should be, and the connection closed.
@@ -371,6 +422,11 @@ class Run:
 
     def __post_init__(self) -> None:
         self.hook = KoreAIHook(self.conn_id, max_tries=TRIES, max_retry_wait=0.01, max_retry_seconds=20)
+
+    @property
+    def variable(self) -> str:
+        """Where Airflow finds the connection."""
+        return f"AIRFLOW_CONN_{self.conn_id.upper()}"
 
     @property
     def file_type(self) -> str:
@@ -443,7 +499,8 @@ class Run:
 
     @property
     def _wait_timeout(self) -> float:
-        return WAIT_TIMEOUT if self.cell.stays and self.cell.part == "wait" else LONG_WAIT_TIMEOUT
+        ends_itself = not self.cell.stays or FAULTS[self.cell.fault].is_refusal
+        return WAIT_TIMEOUT if self.cell.part == "wait" and not ends_itself else LONG_WAIT_TIMEOUT
 
 
 class RescheduledTaskInstance(FakeTaskInstance):

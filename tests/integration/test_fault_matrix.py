@@ -19,6 +19,7 @@ from airflow_provider_koreai import deferral
 from airflow_provider_koreai.download import attempts as download
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
+    KoreAIAuthError,
     KoreAIConfigurationError,
     KoreAIDownloadError,
     KoreAIExportTimeoutError,
@@ -35,6 +36,7 @@ from .fault_matrix import (
     CELLS,
     DOMAIN,
     FAULTS,
+    ROTATED,
     TRIES,
     Cell,
     Matrix,
@@ -78,7 +80,8 @@ WAITS_ON = Expected(True, None)
 #: It takes longer, and that is all.
 BEARS_IT = Expected(True, None)
 
-Server, Limit, Request, Download, Config = (
+Auth, Server, Limit, Request, Download, Config = (
+    KoreAIAuthError,
     KoreAIServerError,
     KoreAIRateLimitError,
     KoreAIRequestError,
@@ -112,6 +115,9 @@ TABLE = {
     "huge body":                  (final(Request, "larger than"),             retried(Request, "larger than"),           WAITS_ON, final(Config, "max_bytes")),
     "gateway's 404 in text":      (retried(Request, "gateway or proxy"),      retried(Request, "gateway or proxy"),      WAITS_ON, retried(Download, "the link was")),
     "gateway's 404 in HTML":      (retried(Request, "gateway or proxy"),      retried(Request, "gateway or proxy"),      WAITS_ON, retried(Download, "the link was")),
+    # A 401 is asked once more, with the connection read anew, and then believed; one of a file's server means that its link has expired.
+    "possibly a replay":          (retried(Auth, "possibly a replay"),        retried(Auth, "possibly a replay"),        retried(Auth, "possibly a replay"), retried(Download, "the link was")),
+    "secret rotated":             (None,                                      None,                                      retried(Auth, "Invalid SDK credentials"), None),
     # A file may come as slowly as it likes, as long as it comes.
     "slow drip":                  (retried(Server, "too slowly"),             retried(Server, "too slowly"),             WAITS_ON, BEARS_IT),
 }
@@ -139,12 +145,12 @@ class Results:
 
     :param outcomes: by cell.
     :param log: all that was logged meanwhile, at DEBUG.
-    :param secret: the client secret.
+    :param secrets: the client secrets.
     """
 
     outcomes: dict[Cell, Outcome]
     log: str
-    secret: str
+    secrets: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +159,7 @@ def results(request, tmp_path_factory):
     asked = {item.callspec.params["cell"] for item in request.session.items if _asks_about_a_cell(item)}
     folder = tmp_path_factory.mktemp("matrix")
     authority, stranger = Authority(folder / "company"), Authority(folder / "stranger")
-    certificate = authority.sign("127.0.0.1", f"*.{DOMAIN}")
+    certificate = authority.sign("127.0.0.1", ROTATED, f"*.{DOMAIN}")
     untrusted = stranger.sign(f"*.{DOMAIN}")
     with pytest.MonkeyPatch.context() as patched:
         for name in ("NO_PROXY", "no_proxy"):
@@ -172,9 +178,18 @@ def results(request, tmp_path_factory):
             EmulatorProcess(
                 seconds=0, too_soon_seconds=0, ssl_certfile=certificate.chain, ssl_keyfile=certificate.key
             ) as emulator,
+            EmulatorProcess(
+                host=ROTATED,
+                args=("--port", str(emulator.port)),
+                client_secret="the-secret-that-came-after-it-0123456789",
+                seconds=0,
+                too_soon_seconds=0,
+                ssl_certfile=certificate.chain,
+                ssl_keyfile=certificate.key,
+            ) as rotated,
             bad_addresses(emulator.port, untrusted),
         ):
-            matrix = Matrix(emulator, NameServer(patched), authority.bundle, folder, patched)
+            matrix = Matrix(emulator, rotated, NameServer(patched), authority.bundle, folder, patched)
             runs = [matrix.prepare(cell) for cell in CELLS if cell in asked]
             with (
                 everything_logged() as lines,
@@ -183,7 +198,7 @@ def results(request, tmp_path_factory):
                 outcomes = dict(
                     zip([run.cell for run in runs], pool.map(matrix.carry_out, runs), strict=True)
                 )
-            yield Results(outcomes, "\n".join(lines), emulator.client_secret)
+            yield Results(outcomes, "\n".join(lines), (emulator.client_secret, rotated.client_secret))
 
 
 def _asks_about_a_cell(item: pytest.Item) -> bool:
@@ -213,7 +228,7 @@ def test_cell(results, cell):
     # A sensor that is rescheduled begins each time anew; its poke_interval alone says when.
     if FAULTS[cell.fault].asks and not cell.stays and cell.mode != "reschedule":
         assert outcome.requests[1]["time"] >= outcome.wanted_from
-    assert results.secret not in outcome.told
+    assert not any(secret in outcome.told for secret in results.secrets)
     assert not LINK.search(outcome.told)
 
 
@@ -237,7 +252,7 @@ TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{20}")
 def test_the_log_of_all_cells_at_debug_holds_no_secret(results):
     assert "urllib3" in results.log
     assert "httpcore" in results.log
-    assert results.secret not in results.log
+    assert not any(secret in results.log for secret in results.secrets)
     assert not LINK.search(results.log)
     assert not TOKEN.search(results.log)
 
