@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import time
 
 import pytest
 
+from airflow_provider_koreai.api import shared_connections
 from airflow_provider_koreai.download import attempts as download_module
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
@@ -117,6 +119,30 @@ def test_ca_bundle_is_not_overruled_by_the_environment(connect, monkeypatch, tmp
     stranger = Authority(tmp_path / "stranger")
     monkeypatch.setenv(variable, str(stranger.bundle))
     call(connect(), tmp_path)
+
+
+def test_a_ca_file_that_is_replaced_under_a_running_event_loop_is_noticed(
+    connect, monkeypatch, authority, tmp_path
+):
+    bundle, stranger = tmp_path / "ca.pem", Authority(tmp_path / "stranger")
+
+    def replace_by(other: Authority) -> None:
+        shutil.copy(other.bundle, tmp_path / "new.pem")
+        os.replace(tmp_path / "new.pem", bundle)
+
+    async def waits_of_one_triggerer(hook: KoreAIHook) -> None:
+        async with hook.aopen():
+            await hook.aget_export(BOT)
+            replace_by(stranger)
+            with pytest.raises(KoreAIServerError, match="certificate was not accepted"):
+                await hook.aget_export(BOT)
+            replace_by(authority)
+            await hook.aget_export(BOT)
+
+    # What is known of a connection counts for a minute.
+    monkeypatch.setattr(shared_connections, "LIFETIME", 0.0)
+    replace_by(authority)
+    asyncio.run(waits_of_one_triggerer(connect(ca_bundle=str(bundle))))
 
 
 @every_call
