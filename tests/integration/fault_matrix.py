@@ -196,6 +196,8 @@ CALLS = {"start": "start", "ask": "status", "wait": "status", "download": "downl
 FILE_DRIP = 40_000
 TRIES = 3
 FAULTY_CALLS = 2
+#: How long an export takes whose wait is refused midway.
+REFUSED_EXPORT_SECONDS = 1.0
 #: Status calls of a wait that its old secret is still good for.
 CALLS_BEFORE_ROTATION = 2
 POKE_INTERVAL = 0.02
@@ -382,6 +384,10 @@ class Matrix:
             params = dict(fault.params)
             if cell.fault == "slow drip" and cell.part == "download":
                 params["bytes_per_second"] = FILE_DRIP
+            if fault.is_refusal and cell.part == "wait":
+                # In the midst of it, not in its first call or in the confirmation of the start.
+                control.configure_bot(run.bot, seconds=REFUSED_EXPORT_SECONDS)
+                params["after"] = 2
             if fault.asks:
                 now = time.time()
                 seconds = HOUR if cell.stays else 1
