@@ -251,14 +251,16 @@ def fleet_child(waits: int, seconds: float, ramp: float) -> None:
     )
 
 
-def table_of_fleets(emulator: EmulatorProcess, sizes: tuple[int, ...], seconds: float, ramp: float) -> None:
-    """Print what fleets of waits cost, each in a fresh process on one core."""
+def table_of_fleets(
+    emulator: EmulatorProcess, sizes: tuple[int, ...], seconds: float, ramp: float, answer: float = 0.0
+) -> None:
+    """Print what fleets of waits cost, each in a fresh process on one core, if a status call takes ``answer`` seconds."""
     from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(emulator.pid, cores[1:] or cores)
     print(f"\nWaits in one process on one core, exports of {seconds:g} s, begun over {ramp:g} s;")
-    print("lateness is from a poll's due time to its answer")
+    print(f"lateness is from a poll's due time to its answer, which the service takes {answer:g} s for")
     print(
         f"{'waits':>6} {'done':>6} {'polls':>7} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7} {'loop gap ms':>12} {'core %':>7} {'ms CPU/poll':>12} {'MiB above empty':>16} {'above imports':>14}"
     )
@@ -267,6 +269,10 @@ def table_of_fleets(emulator: EmulatorProcess, sizes: tuple[int, ...], seconds: 
         for index in range(size):
             emulator.control.configure_bot(f"st-fleet-{index}", seconds=seconds)
             hook.start_export(f"st-fleet-{index}")
+        for index in range(size if answer else 0):
+            emulator.control.add_fault(
+                f"st-fleet-{index}", "status", "stall", times=-1, at="before_headers", seconds=answer
+            )
         child = subprocess.run(
             [
                 sys.executable,
@@ -303,6 +309,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240.0, help="how long a fleet's exports take")
     # All of them wait at once from then on. The emulator answers some 400 calls a second: more than that is its limit.
     parser.add_argument("--ramp", type=float, default=120.0, help="seconds over which a fleet's waits begin")
+    parser.add_argument(
+        "--slow-fleets", default="300", help="sizes of the fleets whose status calls take 2 s; empty: none"
+    )
     parser.add_argument("--fleet-child", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.fleet_child:
@@ -317,6 +326,9 @@ def main() -> None:
             table_of_real_jobs(emulator, numbers(arguments.real), arguments.repeats)
         if numbers(arguments.fleets):
             table_of_fleets(emulator, numbers(arguments.fleets), arguments.seconds, arguments.ramp)
+        if numbers(arguments.slow_fleets):
+            emulator.control.reset()
+            table_of_fleets(emulator, numbers(arguments.slow_fleets), seconds=30.0, ramp=5.0, answer=2.0)
 
 
 if __name__ == "__main__":
