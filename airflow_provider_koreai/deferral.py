@@ -1,5 +1,5 @@
 """
-Handing a wait to the triggerer, the same for the sensor and the one-task operator.
+Handing a wait to the triggerer, the same for the sensor and the operators.
 
 Airflow up to 3.3.2 fails a task whose trigger brings it back before the scheduler has noticed the end of its first stay
 (apache/airflow 66374, 67287, 71580, 72716). A worker lives on for up to ``[workers] min_heartbeat_interval`` after a
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_koreai.exceptions import KoreAIExportTimeoutError
+from airflow_provider_koreai.exceptions import KoreAITimeoutError
 from airflow_provider_koreai.jobs.events import past_limit
 from airflow_provider_koreai.jobs.waiting import Wait
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow.providers.common.compat.sdk import BaseOperator
+    from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_koreai.jobs.export import Export, ExportWatch
+    from airflow_provider_koreai.jobs.export import ExportWatch
+    from airflow_provider_koreai.jobs.watch import Answer, Watch
 
 # Seconds by which Airflow's own deadline for a deferral comes after the trigger's, which asks once more first.
 GRACE = 120.0
@@ -46,18 +48,22 @@ def shortest_absence() -> float:
 
 def wait_or_defer(
     task: BaseOperator,
-    watch: ExportWatch,
-    ask: Callable[[], Export],
+    watch: Watch[Answer],
+    ask: Callable[[], Answer],
+    trigger: Callable[..., BaseTrigger],
     *,
     timeout: float,
     poll_interval: float,
     began: float | None = None,
-) -> Export:
+    resume_with: dict[str, Any] | None = None,
+) -> Answer:
     """
     Wait in the worker for a short while, then defer.
 
+    :param trigger: makes the trigger, of the arguments that are the same for all kinds of jobs.
     :param began: what ``timeout`` and ``execution_timeout`` count from, in seconds since the epoch; None: now.
-    :return: the export, if it is done by then.
+    :param resume_with: further arguments for the task's ``execute_complete``.
+    :return: the last answer, if the job is done by then.
     :raises TaskDeferred: it is not; the task goes on in its ``execute_complete``.
     """
     limit, seconds = "timeout", timeout
@@ -72,21 +78,15 @@ def wait_or_defer(
     leaves = deadline - now > worker_stays() + shortest_absence()
     try:
         done = wait.run(ask, until=now + worker_stays() if leaves else None)
-    except KoreAIExportTimeoutError as error:
+    except KoreAITimeoutError as error:
         if limit == "timeout":
             raise
         raise past_limit(error, limit) from error
     if done is not None:
         return done
-    from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
-
     now = time.time()
     task.defer(
-        trigger=KoreAIExportStatusTrigger(
-            bot_id=watch.bot_id,
-            **watch.ours.as_dict(),
-            on_superseded=watch.on_superseded,
-            newer_than=watch.newer_than.isoformat() if watch.newer_than else None,
+        trigger=trigger(
             poll_interval=poll_interval,
             deadline=deadline,
             timeout=seconds,
@@ -96,6 +96,19 @@ def wait_or_defer(
             koreai_conn_id=task.koreai_conn_id,  # type: ignore[attr-defined]
         ),
         method_name="execute_complete",
-        kwargs={"limit": limit},
+        kwargs={"limit": limit, **(resume_with or {})},
         timeout=timedelta(seconds=deadline - now + GRACE),
+    )
+
+
+def export_trigger(watch: ExportWatch, **wait: Any) -> BaseTrigger:
+    """Make the trigger that goes on with a wait for an export."""
+    from airflow_provider_koreai.triggers.koreai import KoreAIExportStatusTrigger
+
+    return KoreAIExportStatusTrigger(
+        bot_id=watch.bot_id,
+        **watch.ours.as_dict(),
+        on_superseded=watch.on_superseded,
+        newer_than=watch.newer_than.isoformat() if watch.newer_than else None,
+        **wait,
     )

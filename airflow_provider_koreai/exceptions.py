@@ -98,7 +98,11 @@ class KoreAIExportSupersededError(KoreAIError):
     """Another export of the bot was started after ours, so Kore.ai no longer reports ours."""
 
 
-class KoreAIExportTimeoutError(KoreAIError):
+class KoreAITimeoutError(KoreAIError):
+    """What a task waits for did not finish within its ``timeout``."""
+
+
+class KoreAIExportTimeoutError(KoreAITimeoutError):
     """The export did not finish within the operator's ``timeout``."""
 
 
@@ -116,6 +120,10 @@ class KoreAIImportFailedError(KoreAIError):
 
 class KoreAIImportUncertainError(KoreAIError, AirflowFailException):
     """The answer to the start of an import was lost, so the import may be running. The text says what to check."""
+
+
+class KoreAIImportTimeoutError(KoreAITimeoutError, AirflowFailException):
+    """The import did not finish within the operator's ``timeout``; it may still be running, so it is not repeated."""
 
 
 class KoreAITrainingFailedError(KoreAIError):
@@ -187,7 +195,9 @@ _BY_NAME: Mapping[str, type[KoreAIError]] = {
         KoreAIRateLimitError,
         KoreAIExportFailedError,
         KoreAIExportSupersededError,
+        KoreAITimeoutError,
         KoreAIExportTimeoutError,
+        KoreAIImportTimeoutError,
         KoreAIImportFailedError,
         KoreAIImportUncertainError,
         KoreAITrainingFailedError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from airflow_provider_koreai.api.calls import (
@@ -21,12 +21,15 @@ from airflow_provider_koreai.api.calls import (
 from airflow_provider_koreai.arguments import language_code
 from airflow_provider_koreai.exceptions import KoreAIBatchTestError, KoreAIConfigurationError
 from airflow_provider_koreai.jobs.status import JobStatus, count, number, percent
+from airflow_provider_koreai.jobs.watch import Watch
 
 if TYPE_CHECKING:
-    from typing import Any
+    from airflow_provider_koreai.version_compat import Log
 
 DEFAULT_SUITE = "Developer defined utterances"
 VERSIONS = ("inDevelopment", "published")
+# What a completed run is judged by.
+NUMBERS = ("f1", "precision", "recall", "utterances", "passed", "failed")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,39 @@ class BatchTest:
                 "Kore.ai's builder shows why, under Testing > Batch Testing."
             )
         return self.status is JobStatus.SUCCESS
+
+
+class BatchTestWatch(Watch[BatchTest]):
+    """
+    What one task has seen of the batch test that it started.
+
+    :param bot_id: the bot.
+    :param request_id: the run of the suite.
+    :param log: where each surprise is logged, once.
+    """
+
+    job = "batch test"
+
+    def __init__(self, bot_id: str, request_id: str, *, log: Log | None = None) -> None:
+        super().__init__(bot_id, log=log)
+        self.request_id = request_id
+
+    @property
+    def name(self) -> str:
+        return f"batch test {self.request_id} of bot {self.bot_id}"
+
+    def observe(self, answer: BatchTest) -> BatchTest | None:
+        """
+        Take in a status answer.
+
+        :return: the batch test when it completed; None while there is something to wait for.
+        :raises KoreAIBatchTestError: it failed.
+        """
+        self.tell_of_unknown(answer.status, answer.status_word)
+        return answer if answer.is_done() else None
+
+    def result(self, answer: BatchTest) -> dict[str, Any]:
+        return {"request_id": self.request_id, **{name: getattr(answer, name) for name in NUMBERS}}
 
 
 def start_request(

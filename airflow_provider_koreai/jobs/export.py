@@ -35,9 +35,11 @@ from airflow_provider_koreai.exceptions import (
     KoreAIError,
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
+    KoreAIExportTimeoutError,
     KoreAIRefusedError,
 )
 from airflow_provider_koreai.jobs.status import JobStatus, percent, status_logs
+from airflow_provider_koreai.jobs.watch import Watch
 
 if TYPE_CHECKING:
     from airflow_provider_koreai.version_compat import Log
@@ -139,11 +141,11 @@ def judge(ours: ExportIdentity, theirs: ExportIdentity) -> Verdict:
     return Verdict.MINE if is_ours and not ours.has_other_type(theirs) else Verdict.SUPERSEDED
 
 
-class ExportWatch:
+class ExportWatch(Watch[Export]):
     """
     What one task has seen of the export that it waits for: turns status answers into "done" or "not yet".
 
-    Sensor, operators and trigger all decide with this. It does no I/O and has no clock.
+    Sensor, operators and trigger all decide with this.
 
     :param bot_id: the bot, for messages.
     :param ours: the export that is wanted.
@@ -151,6 +153,9 @@ class ExportWatch:
     :param newer_than: where the bot's latest export is wanted, the time from which on an export counts.
     :param log: where each surprise is logged, once.
     """
+
+    job = "export"
+    timeout_error = KoreAIExportTimeoutError
 
     def __init__(
         self,
@@ -161,12 +166,14 @@ class ExportWatch:
         newer_than: object = None,
         log: Log | None = None,
     ) -> None:
-        self.bot_id = bot_id
+        super().__init__(bot_id, log=log)
         self.ours = ours
         self.on_superseded = choice("on_superseded", on_superseded, ON_SUPERSEDED)
         self.newer_than = point_in_time("newer_than", newer_than) if newer_than else None
-        self._log = log
-        self._logged: set[str] = set()
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name} {self.wanted}"
 
     @property
     def wanted(self) -> str:
@@ -181,22 +188,8 @@ class ExportWatch:
         if not self.ours.file_type and not self.ours.is_latest:
             self.ours = replace(self.ours, file_type=file_type)
 
-    def tell_once(self, kind: str, message: str, *args: object) -> bool:
-        """Log a surprise, once for each kind of it; return whether it was new."""
-        if kind in self._logged:
-            return False
-        self._logged.add(kind)
-        if self._log is not None:
-            self._log.warning(message, *args)
-        return True
-
-    def tell(self, message: str, *args: object) -> None:
-        """Log what is worth knowing."""
-        if self._log is not None:
-            self._log.info(message, *args)
-
-    def awaits_first_export(self, error: KoreAIError) -> bool:
-        """Whether an error of the status call only means that the bot has no export yet, and ``newer_than`` awaits one."""
+    def expects(self, error: KoreAIError) -> bool:
+        # The bot has no export yet, and newer_than awaits one.
         is_unknown = isinstance(error, KoreAIRefusedError) and error.http_status == HTTPStatus.NOT_FOUND
         return self.ours.is_latest and self.newer_than is not None and is_unknown
 
@@ -248,13 +241,7 @@ class ExportWatch:
                 f"Its status logs: {logs[:2000]}",
                 status_logs=export.status_logs,
             )
-        if export.status is ExportStatus.UNKNOWN:
-            self.tell_once(
-                f"status {export.status_word}",
-                "Kore.ai reports a status that this provider does not know, %r, for the export of bot %s. Waiting.",
-                export.status_word[:80],
-                self.bot_id,
-            )
+        self.tell_of_unknown(export.status, export.status_word)
         return None
 
     def result(self, export: Export) -> dict[str, str]:

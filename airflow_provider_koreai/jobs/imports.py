@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
 from airflow_provider_koreai.api.calls import (
@@ -33,14 +33,16 @@ from airflow_provider_koreai.exceptions import (
     KoreAIError,
     KoreAIGatewayError,
     KoreAIImportFailedError,
+    KoreAIImportTimeoutError,
     KoreAIImportUncertainError,
     KoreAIServerError,
 )
 from airflow_provider_koreai.jobs.status import JobStatus, status_logs
+from airflow_provider_koreai.jobs.watch import Watch
 from airflow_provider_koreai.redaction import scrub
 
 if TYPE_CHECKING:
-    from typing import Any
+    from airflow_provider_koreai.version_compat import Log
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,40 @@ class Import:
                 status_logs=self.status_logs,
             )
         return self.status is JobStatus.SUCCESS
+
+
+class ImportWatch(Watch[Import]):
+    """
+    What one task has seen of the import that it started.
+
+    :param bot_id: the bot.
+    :param import_id: the import.
+    :param log: where each surprise is logged, once.
+    """
+
+    job = "import"
+    timeout_error = KoreAIImportTimeoutError
+
+    def __init__(self, bot_id: str, import_id: str, *, log: Log | None = None) -> None:
+        super().__init__(bot_id, log=log)
+        self.import_id = import_id
+
+    @property
+    def name(self) -> str:
+        return f"import {self.import_id} into bot {self.bot_id}"
+
+    def observe(self, answer: Import) -> Import | None:
+        """
+        Take in a status answer.
+
+        :return: the import when it succeeded; None while there is something to wait for.
+        :raises KoreAIImportFailedError: it failed.
+        """
+        self.tell_of_unknown(answer.status, answer.status_word)
+        return answer if answer.is_done() else None
+
+    def result(self, answer: Import) -> dict[str, Any]:
+        return {"import_id": self.import_id, "copied": answer.copied, "message": answer.message}
 
 
 def upload_request(base_url: str, file: BinaryIO, file_type: str) -> ApiRequest:

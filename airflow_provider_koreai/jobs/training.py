@@ -6,8 +6,9 @@ The status call names a language and no training: right after a start it may sti
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from airflow_provider_koreai.api.calls import (
@@ -24,12 +25,15 @@ from airflow_provider_koreai.api.calls import (
 from airflow_provider_koreai.arguments import language_code
 from airflow_provider_koreai.exceptions import KoreAITrainingFailedError
 from airflow_provider_koreai.jobs.status import JobStatus, count
+from airflow_provider_koreai.jobs.watch import Watch
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
 
-# Seconds after the start from which an answer is taken for ours, even if nothing shows that it is.
-STALE_SECONDS = 60.0
+    from airflow_provider_koreai.version_compat import Log
+
+# Seconds for which an answer stands until it is taken for ours, even if nothing shows that it is.
+STANDING_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,48 +56,101 @@ class Training:
     train_version: int | None = None
     status_word: str = ""
 
+    def note(self) -> dict[str, Any]:
+        """Return what a wait needs to remember of the training before its own, as JSON-safe values."""
+        return {"status": self.status.value, "train_version": self.train_version}
 
-class TrainingWatch:
+    @classmethod
+    def of_note(cls, bot_id: str, language: str, note: dict[str, Any] | None) -> Training | None:
+        """Read what :meth:`note` wrote."""
+        if note is None:
+            return None
+        return cls(bot_id, language, status=JobStatus(note["status"]), train_version=note["train_version"])
+
+
+class TrainingWatch(Watch[Training]):
     """
     What one task has seen of the training that it started: turns status answers into "done" or "not yet".
 
-    It does no I/O and has no clock.
+    An answer is about ours if ``trainVersion`` has changed since before the start, if a training was seen running in
+    between, or if the answer stands for a minute.
 
+    :param bot_id: the bot.
+    :param language: the language code.
     :param before: the status before the start; None where it is not known.
-    :param seen_running: whether ours was already seen running, for a trigger that was restarted.
+    :param seen_running: whether ours was already seen running, for a wait that goes on elsewhere.
+    :param log: where each surprise is logged, once.
     """
 
-    def __init__(self, before: Training | None, *, seen_running: bool = False) -> None:
+    job = "training"
+
+    def __init__(
+        self,
+        bot_id: str,
+        language: str = "en",
+        *,
+        before: Training | None = None,
+        seen_running: bool = False,
+        log: Log | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(bot_id, log=log)
+        self.language = language
         self.before = before
         self.seen_running = seen_running
+        self._clock = clock
+        # What a finished training looked like, and when it was first seen.
+        self._standing: tuple[Training, float] | None = None
 
-    def observe(self, training: Training, elapsed: float) -> Training | None:
+    @property
+    def name(self) -> str:
+        return f"training of bot {self.bot_id} in language {self.language}"
+
+    def observe(self, answer: Training) -> Training | None:
         """
         Take in a status answer.
 
-        :param elapsed: seconds since the start.
         :return: the training when it is ours and finished; None while there is something to wait for.
         :raises KoreAITrainingFailedError: our training failed.
         """
-        if training.status is JobStatus.IN_PROGRESS:
-            self.seen_running = True
-        if training.status not in (JobStatus.SUCCESS, JobStatus.FAILED) or not self._is_ours(
-            training, elapsed
-        ):
+        self.tell_of_unknown(answer.status, answer.status_word)
+        if answer.status not in (JobStatus.SUCCESS, JobStatus.FAILED):
+            self._standing = None
+            # One that ran before ours was started says nothing about ours.
+            self.seen_running |= answer.status is JobStatus.IN_PROGRESS and not self._was_busy()
             return None
-        if training.status is JobStatus.FAILED:
+        if not self._is_ours(answer):
+            return None
+        if answer.status is JobStatus.FAILED:
             raise KoreAITrainingFailedError(
-                f"Kore.ai reports that the training of bot {training.bot_id} in language {training.language!r} failed. "
+                f"Kore.ai reports that the {self.name} failed. "
                 "Kore.ai's builder shows why, under Natural Language > Training."
             )
-        return training
+        return answer
 
-    def _is_ours(self, training: Training, elapsed: float) -> bool:
-        return self.seen_running or elapsed >= STALE_SECONDS or self._is_another_version(training)
+    def result(self, answer: Training) -> dict[str, Any]:
+        return {"training_status": answer.status_word, "train_version": answer.train_version}
 
-    def _is_another_version(self, training: Training) -> bool:
+    def _is_ours(self, answer: Training) -> bool:
+        return self.seen_running or self._is_another_version(answer) or self._stands(answer)
+
+    def _is_another_version(self, answer: Training) -> bool:
         earlier = self.before.train_version if self.before else None
-        return None not in (earlier, training.train_version) and earlier != training.train_version
+        # While another training ran, the version counts that one first.
+        return (
+            None not in (earlier, answer.train_version)
+            and earlier != answer.train_version
+            and not self._was_busy()
+        )
+
+    def _was_busy(self) -> bool:
+        return self.before is not None and self.before.status is JobStatus.IN_PROGRESS
+
+    def _stands(self, answer: Training) -> bool:
+        now = self._clock()
+        if self._standing is None or self._standing[0] != answer:
+            self._standing = (answer, now)
+        return now - self._standing[1] >= STANDING_SECONDS
 
 
 def start_request(base_url: str, bot_id: str, language: str = "en") -> ApiRequest:

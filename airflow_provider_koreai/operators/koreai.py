@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals, seconds
-from airflow_provider_koreai.deferral import wait_or_defer
+from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals
+from airflow_provider_koreai.deferral import export_trigger
 from airflow_provider_koreai.exceptions import (
     KoreAIDownloadError,
-    KoreAIError,
     KoreAIExportFailedError,
     KoreAIExportSupersededError,
     final,
 )
 from airflow_provider_koreai.jobs.confirming import CONFIRM_SECONDS
-from airflow_provider_koreai.jobs.events import export_of_event
+from airflow_provider_koreai.jobs.events import IDENTITY
 from airflow_provider_koreai.jobs.export import ON_SUPERSEDED, STATES, ExportIdentity, ExportWatch
-from airflow_provider_koreai.jobs.waiting import Wait, note_trouble
 from airflow_provider_koreai.links.koreai import (
     KoreAIBotLink,
     KoreAIExportedFileLink,
     store_bot_link,
     store_file_link,
 )
-from airflow_provider_koreai.version_compat import ResumableJobMixin
+from airflow_provider_koreai.operators.job import JobOperator, WithHook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,30 +32,13 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Asset, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_koreai.download.export_file import DownloadResult
-    from airflow_provider_koreai.hooks.koreai import KoreAIHook
     from airflow_provider_koreai.jobs.export import Export
 
-# Longest pause between two status calls of the one-task form, in seconds.
-POLL_INTERVAL = 60.0
-# Seconds after which a wait notices that Airflow has stopped the task.
-STOP_CHECK_INTERVAL = 0.5
-_ACTIVE, _SUCCEEDED, _GONE = "active", "succeeded", "gone"
 
-
-class _WithHook:
-    koreai_conn_id: str
-
-    @cached_property
-    def hook(self) -> KoreAIHook:
-        """The hook, made when it is first needed."""
-        from airflow_provider_koreai.hooks.koreai import KoreAIHook
-
-        return KoreAIHook(self.koreai_conn_id)
-
-
-class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator):
+class KoreAIExportUtterancesOperator(JobOperator):
     """
     Start an export of a bot's ML utterances (``mlexport``).
 
@@ -86,6 +66,8 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
 
     template_fields: Sequence[str] = ("bot_id", "state", "file_type", "koreai_conn_id")
     external_id_key = "koreai_export"
+    result_keys = IDENTITY
+    lost_errors = (KoreAIExportFailedError, KoreAIExportSupersededError)
     operator_extra_links = (KoreAIBotLink(),)
     ui_color = "#c9e7dc"
 
@@ -110,58 +92,22 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
         self.timeout = timeout
         self.deferrable = deferrable
         self.koreai_conn_id = koreai_conn_id
-        self._is_stopped = False
-
-    def execute(self, context: Context) -> str:
-        if self.wait_for_completion:
-            # Refused before anything is started.
-            self._limit()
-        store_bot_link(context, self)
-        if self.wait_for_completion and not self.deferrable:
-            try:
-                request_id = str(self.execute_resumable(context))
-            except (Exception, AirflowTaskTimeout):
-                self._forget(context)
-                raise
-            self._forget(context)
-            return request_id
-        note = self.submit_job(context)
-        if self.wait_for_completion:
-            watch = self._watch_for(note)
-            done = wait_or_defer(
-                self,
-                watch,
-                lambda: self.hook.get_export(self.bot_id, max_tries=1),
-                timeout=self._limit(),
-                poll_interval=POLL_INTERVAL,
-                began=note["until"] - self._limit(),
-            )
-            return self._finish(context, watch.result(done))
-        return str(note["export"]["request_id"])
-
-    def execute_complete(
-        self, context: Context, event: Mapping[str, Any] | None = None, limit: str = "timeout"
-    ) -> str:
-        return self._finish(context, export_of_event(event, limit))
-
-    def on_kill(self) -> None:
-        self._is_stopped = True
-
-    # What follows is called by ResumableJobMixin.
 
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start the export, push its XComs, and return what Airflow keeps for the next try."""
         more: dict[str, Any] = {}
         until = 0.0
         if self.wait_for_completion:
-            until = time.time() + self._limit()
-            more["confirm_seconds"] = min(self._limit(), CONFIRM_SECONDS)
+            until = time.time() + self.limit()
+            more["confirm_seconds"] = min(self.limit(), CONFIRM_SECONDS)
             store: Any = context.get("task_state_store")
-            if store is not None and not self.deferrable:
+            if store is not None and self.is_resumable():
                 # Before the confirmation, during which the worker may die, too.
-                more["on_started"] = lambda export: store.set(self.external_id_key, self._note(export, until))
+                more["on_started"] = lambda export: store.set(
+                    self.external_id_key, self._note_of(export, until)
+                )
         export = self.hook.start_export(self.bot_id, state=self.state, file_type=self.file_type, **more)
-        note = self._note(export, until)
+        note = self._note_of(export, until)
         identity = note["export"]
         self.log.info(
             "Started the export of bot %s: request ID %s, requested %s, state %s, file type %s",
@@ -174,105 +120,55 @@ class KoreAIExportUtterancesOperator(_WithHook, ResumableJobMixin, BaseOperator)
         self._push(context, identity)
         return note
 
-    def get_job_status(self, external_id: Any, context: Context) -> str:
-        if not self._is_own(external_id):
-            return _GONE
-        watch = self._watch_for(external_id)
-        try:
-            export = self.hook.get_export(self.bot_id)
-            if watch.observe(export) is not None:
-                return _SUCCEEDED
-        except (KoreAIExportFailedError, KoreAIExportSupersededError) as error:
-            self.log.warning("The export that an earlier try started cannot be used: %s", error)
-            return _GONE
-        except KoreAIError as error:
-            note_trouble(watch, error)
-        return _ACTIVE
+    def is_resumable(self) -> bool:
+        # A deferred task needs no note, and clearing it starts a new export.
+        return not self.deferrable
 
-    def is_job_active(self, status: str) -> bool:
-        return status == _ACTIVE
-
-    def is_job_succeeded(self, status: str) -> bool:
-        return status == _SUCCEEDED
-
-    def poll_until_complete(self, external_id: Any, context: Context) -> Any:
-        wait = Wait(
-            self._watch_for(external_id),
-            poll_interval=POLL_INTERVAL,
-            deadline=external_id["until"],
-            timeout=self._limit(),
-        )
-        # One try a call: the wait is what tries again.
-        wait.run(lambda: self.hook.get_export(self.bot_id, max_tries=1), self._sleep)
-        # The mixin returns this when it goes on with an earlier try's export.
-        return self.get_job_result(external_id, context)
-
-    def get_job_result(self, external_id: Any, context: Context) -> str:
-        return self._finish(context, external_id["export"])
-
-    def _note(self, export: Export, until: float) -> dict[str, Any]:
-        identity = ExportIdentity.of(
-            export.request_id, export.requested_time, export.file_type or self.file_type
-        )
-        return {"export": identity.as_dict(), "asked_for": self._asked_for(), "until": until}
-
-    def _limit(self) -> float:
-        return seconds("timeout", self.timeout)
-
-    def _asked_for(self) -> dict[str, str]:
-        return {name: str(getattr(self, name)) for name in self.template_fields}
-
-    def _is_own(self, note: Any) -> bool:
-        """Whether a stored note is of an export that this run of the task may go on with."""
-        if not isinstance(note, dict) or note.get("asked_for") != self._asked_for():
-            self.log.info("The stored export was asked for with other arguments; starting a new one")
+    def is_own(self, note: Any) -> bool:
+        if not super().is_own(note):
             return False
         if time.time() >= note["until"]:
             self.log.info("The stored export is past its timeout; starting a new one")
             return False
         return True
 
-    def _forget(self, context: Context) -> None:
-        """Let the next try start an export of its own: Airflow keeps the note even when a task is cleared."""
-        store: Any = context.get("task_state_store")
-        if store is None:
-            return
-        try:
-            store.delete(self.external_id_key)
-        except Exception as error:  # noqa: BLE001 - the export has ended, whatever becomes of its note
-            self.log.warning(
-                "The note of the export could not be deleted (%s), so if this task is run again before its timeout, it may "
-                "take up the same export",
-                type(error).__name__,
-            )
+    def began(self, note: dict[str, Any]) -> float:
+        return float(note["until"]) - self.limit()
 
-    def _sleep(self, pause: float) -> None:
-        """Sleep, but not for long after Airflow has stopped the task."""
-        end = time.monotonic() + pause
-        while not self._is_stopped and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, STOP_CHECK_INTERVAL))
-        if self._is_stopped:
-            raise KoreAIError(f"The task was stopped; the export of bot {self.bot_id} goes on at Kore.ai.")
-
-    def _watch_for(self, note: Mapping[str, Any]) -> ExportWatch:
+    def watch_for(self, note: dict[str, Any]) -> ExportWatch:
         return ExportWatch(self.bot_id, ExportIdentity.of(**note["export"]), log=self.log)
+
+    def ask(self, note: dict[str, Any], max_tries: int | None = None) -> Export:
+        return self.hook.get_export(self.bot_id, max_tries=max_tries)
+
+    def trigger(self, watch: Any, note: dict[str, Any], **wait: Any) -> BaseTrigger:
+        return export_trigger(watch, **wait)
+
+    def started(self, note: dict[str, Any], context: Context) -> str:
+        return str(note["export"]["request_id"])
+
+    def finish(self, note: dict[str, Any], result: Mapping[str, Any], context: Context) -> str:
+        # Once more: a new try starts without the XComs of the one before.
+        self._push(context, result)
+        self.log.info("The export of bot %s is done: request ID %s", self.bot_id, result["request_id"])
+        return str(result["request_id"])
+
+    def _note_of(self, export: Export, until: float) -> dict[str, Any]:
+        identity = ExportIdentity.of(
+            export.request_id, export.requested_time, export.file_type or self.file_type
+        )
+        return {"export": identity.as_dict(), "asked_for": self.asked_for(), "until": until}
 
     def _push(self, context: Context, identity: Mapping[str, str]) -> None:
         for key in ("requested_time", "file_type"):
             context["ti"].xcom_push(key=key, value=identity[key])
-
-    def _finish(self, context: Context, identity: Mapping[str, str]) -> str:
-        # Once more: a new try starts without the XComs of the one before.
-        self._push(context, identity)
-        self.log.info("The export of bot %s is done: request ID %s", self.bot_id, identity["request_id"])
-        return identity["request_id"]
 
 
 class _StoppedError(BaseException):
     """Ends a download; not an Exception, so that nothing takes it for trouble with the network."""
 
 
-class KoreAIDownloadUtterancesOperator(_WithHook, BaseOperator):
+class KoreAIDownloadUtterancesOperator(WithHook, BaseOperator):
     """
     Fetch the file of an export that is done, and publish it whole or not at all.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals
-from airflow_provider_koreai.deferral import shortest_absence, wait_or_defer
+from airflow_provider_koreai.deferral import export_trigger, shortest_absence, wait_or_defer
 from airflow_provider_koreai.exceptions import (
     KoreAIError,
     KoreAIExportTimeoutError,
@@ -161,9 +161,14 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
     def _wait_or_defer(self) -> dict[str, str]:
         # What ends here means the same as what ends after a deferral.
         with self._skipping(), _final_errors():
-            watch = self._observer.watch
+            watch = self._watch()
             done = wait_or_defer(
-                self, watch, self._ask, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
+                self,
+                watch,
+                self._ask,
+                partial(export_trigger, watch),
+                timeout=float(self.timeout),
+                poll_interval=float(self.poke_interval),
             )
             return self._done(watch.result(done))
 
@@ -195,15 +200,16 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         return max(pause, asked_for, shortest_absence())
 
     @cached_property
-    def _observer(self) -> Observer:
-        return Observer(
-            ExportWatch(
-                self.bot_id,
-                ExportIdentity.of(self.request_id, self.requested_time, self.file_type),
-                on_superseded=self.on_superseded,
-                newer_than=self.newer_than,
-                log=self.log,
-            )
+    def _observer(self) -> Observer[Export]:
+        return Observer(self._watch())
+
+    def _watch(self) -> ExportWatch:
+        return ExportWatch(
+            self.bot_id,
+            ExportIdentity.of(self.request_id, self.requested_time, self.file_type),
+            on_superseded=self.on_superseded,
+            newer_than=self.newer_than,
+            log=self.log,
         )
 
     def _done(self, export: dict[str, str]) -> dict[str, str]:

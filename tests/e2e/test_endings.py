@@ -117,12 +117,12 @@ def test_newer_export_is_followed(run: Launched) -> None:
 
 
 @about(Scenario("e2e_wait_deferrable", {"seconds": NEVER}, starts=True, name="401"))
-def test_401_ends_a_deferred_wait_at_once(run: Launched) -> None:
+def test_401_that_is_repeated_ends_a_deferred_wait(run: Launched) -> None:
     run.wait_until_under_way()
     run.configure(linked=False)
     task = run.wait_for_task("wait", "failed")
     assert task["try_number"] == 1
-    assert len(run.koreai.calls(run.bot, "status", status=401)) == 1
+    assert len(run.koreai.calls(run.bot, "status", status=401)) == 2
     log = run.log("wait")
     assert "Invalid SDK credentials" in log
     assert "koreai_default" in log

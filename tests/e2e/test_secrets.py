@@ -96,7 +96,7 @@ def set_up_bots(emulator: EmulatorProcess, bot: str) -> None:
             control.add_fault(f"{bot}-{name}", **fault, after=1)
         control.add_fault(f"{bot}-{name}", "download", "expired")
         control.add_fault(f"{bot}-{name}", "download", "drop", at=500)
-    control.configure_bot(f"{bot}-failed", seconds=0, fail_with=[f"Upload to {STRAY_LINK} failed"])
+    control.configure_bot(f"{bot}-failed", seconds=12, fail_with=[f"Upload to {STRAY_LINK} failed"])
     for name in ("elsewhere", "expired", "page", "own"):
         control.configure_bot(f"{bot}-{name}", seconds=0)
     control.add_fault(f"{bot}-elsewhere", "download", "redirect", times=-1, location=STRAY_LINK)
@@ -196,8 +196,8 @@ def test_everything_that_should_be_searched_for_has_happened(evidence: Evidence)
     expected = {**dict.fromkeys(SUCCEED, "success"), **dict.fromkeys(FAIL, "failed")}
     for run in evidence.runs:
         assert {task["task_id"]: task["state"] for task in run.tasks()} == expected
-    # A deferral of each deferrable task.
-    assert len(evidence.places["trigger rows"]) >= 8
+    # A deferral of each task whose export takes longer than Airflow keeps a worker anyway.
+    assert len(evidence.places["trigger rows"]) >= 6
     assert evidence.tokens > 50
     assert evidence.signatures > 15
     logged = b"".join(

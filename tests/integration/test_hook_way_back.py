@@ -399,37 +399,37 @@ class TestTraining:
         after = get_training(hook, way, "de")
         assert (after.status, after.train_version) == (JobStatus.SUCCESS, before.train_version + 1)
         assert get_training(hook, way, "en").train_version == before.train_version
-        assert TrainingWatch(before).observe(after, 0) is after
+        assert TrainingWatch(BOT, "de", before=before).observe(after) is after
 
     @both_clients
     def test_the_answer_before_ours_is_waited_out(self, hook, emulator, way):
         emulator.control.configure_bot(BOT, train_stale_seconds=3600)
-        watch = TrainingWatch(get_training(hook, way))
+        watch = TrainingWatch(BOT, before=get_training(hook, way))
         hook.start_training(BOT)
         stale = get_training(hook, way)
         assert stale.status is JobStatus.SUCCESS
-        assert watch.observe(stale, 0) is None
+        assert watch.observe(stale) is None
         emulator.control.configure_bot(BOT, train_stale_seconds=0)
-        assert watch.observe(get_training(hook, way), 0) is not None
+        assert watch.observe(get_training(hook, way)) is not None
 
     @both_clients
     def test_an_older_platform_without_versions_shows_it_by_running(self, hook, emulator, way):
         emulator.control.configure_bot(BOT, train_versions="absent", train_seconds=3600)
-        watch = TrainingWatch(get_training(hook, way))
+        watch = TrainingWatch(BOT, before=get_training(hook, way))
         hook.start_training(BOT)
-        assert watch.observe(get_training(hook, way), 0) is None
+        assert watch.observe(get_training(hook, way)) is None
         emulator.control.configure_bot(BOT, train_seconds=0)
-        assert watch.observe(get_training(hook, way), 0) is not None
+        assert watch.observe(get_training(hook, way)) is not None
 
     @both_clients
     def test_a_failure_is_an_error(self, hook, emulator, way):
         emulator.control.configure_bot(BOT, train_fail=True, train_seconds=3600)
-        watch = TrainingWatch(get_training(hook, way))
+        watch = TrainingWatch(BOT, before=get_training(hook, way))
         hook.start_training(BOT)
-        watch.observe(get_training(hook, way), 0)
+        watch.observe(get_training(hook, way))
         emulator.control.configure_bot(BOT, train_seconds=0)
         with pytest.raises(KoreAITrainingFailedError, match=BOT):
-            watch.observe(get_training(hook, way), 0)
+            watch.observe(get_training(hook, way))
 
     @pytest.mark.parametrize(("kind", "params"), [("http", {"status": 503}), ("drop", {})])
     def test_trouble_with_the_start_is_retried(self, hook, emulator, kind, params):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred, conf
@@ -115,6 +116,7 @@ def wait(answers, *, timeout=100.0, execution_timeout=None, began=None):
         task,
         watch,
         ask,
+        partial(deferral.export_trigger, watch),
         timeout=timeout,
         poll_interval=60,
         began=began,

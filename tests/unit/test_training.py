@@ -14,7 +14,7 @@ from airflow_provider_koreai.exceptions import (
 )
 from airflow_provider_koreai.jobs.status import JobStatus
 from airflow_provider_koreai.jobs.training import (
-    STALE_SECONDS,
+    STANDING_SECONDS,
     Training,
     TrainingWatch,
     read_start,
@@ -81,46 +81,93 @@ def test_a_status_without_a_word_is_not_the_apis():
         read_status(STATUS, answer({"trainDetails": {}}), "c")
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def watch_after(before, clock=None, **kwargs) -> TrainingWatch:
+    return TrainingWatch(BOT, "de", before=before, clock=clock or Clock(), **kwargs)
+
+
 @pytest.mark.parametrize("word", ["Finished", "Failed"])
 @pytest.mark.parametrize("before", [training("Finished"), None])
 def test_an_answer_like_the_one_before_the_start_is_waited_out(word, before):
-    assert TrainingWatch(before).observe(training(word), 1) is None
+    assert watch_after(before).observe(training(word)) is None
 
 
 def test_another_version_is_ours():
-    assert TrainingWatch(training("Finished", 3)).observe(training("Finished", 4), 1) is not None
+    assert watch_after(training("Finished", 3)).observe(training("Finished", 4)) is not None
 
 
 def test_a_version_that_was_not_known_before_says_nothing():
-    assert TrainingWatch(training("Finished", None)).observe(training("Finished", 4), 1) is None
-    assert TrainingWatch(training("Finished", 4)).observe(training("Finished", None), 1) is None
+    assert watch_after(training("Finished", None)).observe(training("Finished", 4)) is None
+    assert watch_after(training("Finished", 4)).observe(training("Finished", None)) is None
 
 
 def test_what_was_seen_running_is_ours():
-    watch = TrainingWatch(training("Finished"))
-    assert watch.observe(training("Inprogress"), 1) is None
-    assert watch.observe(training("Finished"), 2) is not None
+    watch = watch_after(training("Finished"))
+    assert watch.observe(training("Inprogress")) is None
+    assert watch.observe(training("Finished")) is not None
+
+
+def test_a_training_that_ran_before_the_start_is_not_ours(clock):
+    watch = watch_after(training("Inprogress", 3), clock)
+    assert watch.observe(training("Inprogress", 3)) is None
+    assert watch.observe(training("Finished", 4)) is None
+    clock.now += STANDING_SECONDS
+    assert watch.observe(training("Finished", 4)) is not None
 
 
 def test_a_restarted_trigger_remembers_that_it_was_running():
-    assert TrainingWatch(None, seen_running=True).observe(training("Finished"), 1) is not None
+    assert watch_after(None, seen_running=True).observe(training("Finished")) is not None
 
 
-def test_an_answer_that_stands_for_a_minute_is_ours():
-    watch = TrainingWatch(training("Finished"))
-    assert watch.observe(training("Finished"), STALE_SECONDS - 0.1) is None
-    assert watch.observe(training("Finished"), STALE_SECONDS) is not None
+def test_an_answer_that_stands_for_a_minute_is_ours(clock):
+    watch = watch_after(training("Finished"), clock)
+    assert watch.observe(training("Finished")) is None
+    clock.now += STANDING_SECONDS - 0.1
+    assert watch.observe(training("Finished")) is None
+    clock.now += 0.1
+    assert watch.observe(training("Finished")) is not None
+
+
+def test_the_minute_begins_anew_with_another_answer(clock):
+    watch = watch_after(None, clock)
+    assert watch.observe(training("Finished", 3)) is None
+    clock.now += STANDING_SECONDS
+    assert watch.observe(training("Failed", 4)) is None
 
 
 @pytest.mark.parametrize("word", ["Queued", "Inprogress", "Paused"])
-def test_what_runs_or_is_not_known_is_waited_on_however_long(word):
-    assert TrainingWatch(training("Finished")).observe(training(word, 4), 10 * STALE_SECONDS) is None
+def test_what_runs_or_is_not_known_is_waited_on_however_long(word, clock):
+    watch = watch_after(training("Finished"), clock)
+    assert watch.observe(training(word, 4)) is None
+    clock.now += 10 * STANDING_SECONDS
+    assert watch.observe(training(word, 4)) is None
 
 
 @pytest.mark.parametrize(
-    ("seen_running", "version", "elapsed"), [(True, 3, 1), (False, 4, 1), (False, 3, STALE_SECONDS)]
+    ("seen_running", "version", "elapsed"), [(True, 3, 0), (False, 4, 0), (False, 3, STANDING_SECONDS)]
 )
-def test_a_failure_is_judged_like_a_success(seen_running, version, elapsed):
-    watch = TrainingWatch(training("Finished", 3), seen_running=seen_running)
-    with pytest.raises(KoreAITrainingFailedError, match=r"bot st-1 in language 'de'"):
-        watch.observe(training("Failed", version), elapsed)
+def test_a_failure_is_judged_like_a_success(seen_running, version, elapsed, clock):
+    watch = watch_after(training("Finished", 3), clock, seen_running=seen_running)
+    if elapsed:
+        assert watch.observe(training("Failed", version)) is None
+    clock.now += elapsed
+    with pytest.raises(KoreAITrainingFailedError, match=r"bot st-1 in language de"):
+        watch.observe(training("Failed", version))
+
+
+@pytest.mark.parametrize("before", [training("Finished", 3), training("Inprogress", None)])
+def test_what_was_before_survives_its_note(before):
+    assert Training.of_note(BOT, "de", before.note()).note() == before.note()
+    assert Training.of_note(BOT, "de", None) is None
