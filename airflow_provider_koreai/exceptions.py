@@ -164,8 +164,16 @@ class _FinalSupersededError(KoreAIExportSupersededError, AirflowFailException):
         return final, (KoreAIExportSupersededError(str(self)),)
 
 
+class _FinalImportFailedError(KoreAIImportFailedError, AirflowFailException):
+    """An import that copied too little: a retry would, too."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return final, (KoreAIImportFailedError(str(self), status_logs=self.status_logs),)
+
+
 # Users see and catch only the names in the documentation.
 for _final, _known in (
+    (_FinalImportFailedError, KoreAIImportFailedError),
     (_FinalFailedError, KoreAIExportFailedError),
     (_FinalSupersededError, KoreAIExportSupersededError),
 ):
@@ -174,7 +182,9 @@ for _final, _known in (
 
 
 def final(error: KoreAIError) -> KoreAIError:
-    """Return the same error, as one that Airflow does not retry if it is a failed or superseded export."""
+    """Return the same error, as one that Airflow does not retry if it is a failed export or import, or a superseded export."""
+    if isinstance(error, KoreAIImportFailedError):
+        return _FinalImportFailedError(str(error), status_logs=error.status_logs)
     if isinstance(error, KoreAIExportFailedError):
         return _FinalFailedError(str(error), status_logs=error.status_logs)
     if isinstance(error, KoreAIExportSupersededError):

@@ -1,4 +1,4 @@
-"""OpenLineage: what a download read and wrote, under OpenLineage's names."""
+"""OpenLineage: what tasks read and write, under OpenLineage's names."""
 
 from __future__ import annotations
 
@@ -74,4 +74,14 @@ def lineage_of_download(base_url: str, bot_id: str, result: DownloadResult) -> O
                 },
             )
         ],
+    )
+
+
+def lineage_of_import(base_url: str, bot_id: str, path: str) -> OperatorLineage[Any, Any]:
+    """Return an import's input and output. Needs the openlineage provider."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    return OperatorLineage(
+        inputs=[Dataset(*dataset_name(path))], outputs=[Dataset(*bot_name(base_url, bot_id))]
     )

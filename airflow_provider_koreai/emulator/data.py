@@ -50,7 +50,7 @@ def _expand(intents: list[dict[str, Any]], cities: dict[str, list[str]]) -> list
                     if names:
                         start = number + variant
                         sentence = sentence.replace("{from}", names[start % len(names)])
-                        sentence = sentence.replace("{to}", names[(start + 1 + variant) % len(names)])
+                        sentence = sentence.replace("{to}", names[(start + 1) % len(names)])
                     rows.append(Utterance(intent["task"], sentence, intent["type"], language))
     return rows
 

@@ -62,8 +62,8 @@ class WayBackCalls:
         """
         Upload a file for an import (``uploadfile``). It changes nothing; import it right afterwards.
 
-        The file is sent a piece at a time, a compressed one (gzip, zstd) unpacked. A stream is sent as it is, from where it
-        is to its end.
+        The file is sent a piece at a time, a compressed one (gzip, zstd) decompressed, and Parquet as JSON. A stream is sent
+        as it is, from where it is to its end.
 
         :param path_or_stream: a local path, a URL that Airflow's ObjectStoragePath understands, or a binary stream.
         :param file_type: ``csv`` or ``json``. Default: from the path's suffix, or else from the content; a stream needs
@@ -71,11 +71,11 @@ class WayBackCalls:
         :param storage_conn_id: connection for the object store of the path.
         :return: ``file_id``, which is a secret (anyone who has it can import the file), and ``file_name``.
         :raises KoreAIConfigurationError: the connection or an argument cannot be used.
-        :raises KoreAIFileError: the file cannot be read, is empty or is Parquet.
+        :raises KoreAIFileError: the file does not exist, is damaged or empty.
         :raises KoreAIError: as :meth:`~airflow_provider_koreai.hooks.koreai.KoreAIHook.start_export`.
         """
-        with _copied(path_or_stream, file_type, storage_conn_id) as (kind, copy):
-            request = imports.upload_request(self.settings.base_url, copy, kind)
+        with _content(path_or_stream, file_type, storage_conn_id) as (kind, content):
+            request = imports.upload_request(self.settings.base_url, content, kind)
             file_id = self._call(request, imports.read_file_id)
         return imports.UploadedFile(file_id, imports.file_name(kind))
 
@@ -212,47 +212,25 @@ class WayBackCalls:
 
 
 @contextmanager
-def _copied(
+def _content(
     source: Any, file_type: str | None, storage_conn_id: str | None
 ) -> Iterator[tuple[str, BinaryIO]]:
-    """Copy a file's content, unpacked: each try sends it from its beginning, and its length is needed beforehand."""
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
-        copy = cast("BinaryIO", spooled)
-        if isinstance(source, (str, os.PathLike)):
-            name = f"path={os.fspath(source)!r:.200}"
-            kind = _copy_path(os.fspath(source), name, copy, file_type, storage_conn_id)
-        else:
-            name = "The stream"
-            kind = _copy_stream(source, copy, file_type)
-        if copy.tell() == 0:
-            raise KoreAIFileError(f"{name} is empty, so there is nothing to import.")
-        yield kind, copy
+    """Find a file's type and content; the content can be read from its beginning again and again."""
+    if isinstance(source, (str, os.PathLike)):
+        from airflow_provider_koreai.utterances.importable import import_file
 
-
-def _copy_path(
-    path: str, name: str, copy: BinaryIO, file_type: str | None, storage_conn_id: str | None
-) -> str:
-    from airflow_provider_koreai.utterances.reading import open_export
-
-    try:
-        with open_export(path, file_type, storage_conn_id) as (kind, stream):
-            if kind == "parquet":
-                raise KoreAIFileError(
-                    f"{name} is a Parquet file, which Kore.ai cannot import. Convert it to CSV or JSON first."
-                )
-            shutil.copyfileobj(stream, copy)
-            return kind
-    except OSError as error:
-        raise KoreAIFileError(f"{name} cannot be read: {error.strerror or error}") from error
-
-
-def _copy_stream(stream: BinaryIO, copy: BinaryIO, file_type: str | None) -> str:
+        with import_file(os.fspath(source), file_type, storage_conn_id) as file:
+            yield file.file_type, file.content
+        return
     if not file_type:
         raise KoreAIConfigurationError("file_type is missing: a stream has no suffix. Pass csv or json.")
     kind = choice("file_type", file_type, FILE_TYPES)
-    if not hasattr(stream, "read") or isinstance(stream, io.TextIOBase):
+    if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
         raise KoreAIConfigurationError(
-            f"path_or_stream is of type {type(stream).__name__}; pass a path, or a stream opened in binary mode ('rb')."
+            f"path_or_stream is of type {type(source).__name__}; pass a path, or a stream opened in binary mode ('rb')."
         )
-    shutil.copyfileobj(stream, copy)
-    return kind
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as copy:
+        shutil.copyfileobj(source, copy)
+        if copy.tell() == 0:
+            raise KoreAIFileError("The stream is empty, so there is nothing to import.")
+        yield kind, cast("BinaryIO", copy)

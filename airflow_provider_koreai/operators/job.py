@@ -234,3 +234,9 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
             time.sleep(min(left, STOP_CHECK_INTERVAL))
         if self._is_stopped:
             raise KoreAIError(f"The task was stopped; the {job} goes on at Kore.ai.")
+
+
+def push_result(returned: Mapping[str, Any], context: Context) -> None:
+    """Push what a task returns although it is about to fail, as Airflow does for one that succeeds."""
+    for key, value in {**returned, "return_value": returned}.items():
+        context["ti"].xcom_push(key=key, value=value)

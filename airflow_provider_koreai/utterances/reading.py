@@ -78,12 +78,19 @@ def _arguments(path: str, file_type: str | None) -> tuple[str, str | None]:
 
 def _read(path: str, file_type: str | None, storage_conn_id: str | None) -> Iterator[Utterance]:
     with open_export(path, file_type, storage_conn_id) as (kind, stream):
-        if kind == "parquet":
-            from airflow_provider_koreai.utterances.parquet import read_parquet
+        yield from utterances_in(kind, stream)
 
-            yield from read_parquet(stream)
-        else:
-            yield from _read_json(stream) if kind == "json" else _read_csv(stream)
+
+def utterances_in(kind: str, stream: io.BufferedReader) -> Iterator[Utterance]:
+    """Read the utterances of what :func:`open_export` opened."""
+    if kind == "parquet":
+        from airflow_provider_koreai.utterances.parquet import read_parquet
+
+        yield from read_parquet(stream)
+    elif kind == "json":
+        yield from (utterance for utterance, _ in read_json(stream))
+    else:
+        yield from _read_csv(stream)
 
 
 def _open(path: str, storage_conn_id: str | None) -> BinaryIO:
@@ -179,14 +186,16 @@ def _rows(reader: Any, header: list[str]) -> Iterator[Utterance]:
         yield _new(Utterance, values)
 
 
-def _read_json(stream: io.BufferedReader) -> Iterator[Utterance]:
+def read_json(stream: io.BufferedReader) -> Iterator[tuple[Utterance, bool]]:
+    """Read the utterances of a JSON file, and whether each has the key ``entities``."""
     parser = JsonArrayParser()
     number = 0
     try:
         while chunk := stream.read1(_CHUNK):
             for element in parser.feed(chunk):
                 number += 1
-                yield _utterance(element)
+                has_entities = "entities" in element
+                yield _utterance(element), has_entities
         parser.close()
     except JsonArrayError as error:
         raise _broken("JSON", str(error)) from error

@@ -214,7 +214,7 @@ class TestUpload:
             ("empty.csv", b"", "is empty"),
             ("new.parquet", b"PAR1....PAR1", "Parquet"),
             ("cut.csv.gz", gzip.compress(b"x" * 1000)[:-9], "damaged"),
-            (None, b"", "No such file"),
+            (None, b"", "does not exist"),
         ],
     )
     def test_a_file_that_cannot_be_imported_is_refused_unsent(

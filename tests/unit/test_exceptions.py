@@ -92,7 +92,9 @@ def test_a_refused_request_can_be_caught_as_a_request_error():
     assert issubclass(KoreAIRefusedError, KoreAIRequestError)
 
 
-FINAL_KINDS = pytest.mark.parametrize("kind", [KoreAIExportFailedError, KoreAIExportSupersededError])
+FINAL_KINDS = pytest.mark.parametrize(
+    "kind", [KoreAIExportFailedError, KoreAIImportFailedError, KoreAIExportSupersededError]
+)
 
 
 @FINAL_KINDS
@@ -117,8 +119,9 @@ def test_an_error_made_final_survives_pickling_as_final(kind):
     assert str(error) == "text"
 
 
-def test_a_failed_export_made_final_keeps_its_status_logs_also_when_pickled():
-    error = final(KoreAIExportFailedError("it failed", status_logs=["no model"]))
+@pytest.mark.parametrize("kind", [KoreAIExportFailedError, KoreAIImportFailedError])
+def test_a_failure_made_final_keeps_its_status_logs_also_when_pickled(kind):
+    error = final(kind("it failed", status_logs=["no model"]))
     assert error.status_logs == pickle.loads(pickle.dumps(error)).status_logs == ("no model",)
 
 
@@ -127,7 +130,9 @@ def test_a_failed_export_made_final_keeps_its_status_logs_also_when_pickled():
     [
         cls
         for cls in FAILS_AT_ONCE
-        if not issubclass(cls, (KoreAIExportFailedError, KoreAIExportSupersededError))
+        if not issubclass(
+            cls, (KoreAIExportFailedError, KoreAIExportSupersededError, KoreAIImportFailedError)
+        )
     ],
 )
 def test_final_leaves_every_other_error_as_it_is(cls):

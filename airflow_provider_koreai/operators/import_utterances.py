@@ -1,0 +1,250 @@
+"""The operator that imports a file of utterances into a bot."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_koreai.arguments import FILE_TYPES, choice, refuse_literals
+from airflow_provider_koreai.exceptions import KoreAIImportFailedError, final
+from airflow_provider_koreai.jobs.imports import ImportWatch
+from airflow_provider_koreai.links.koreai import KoreAIBotLink
+from airflow_provider_koreai.operators.job import JobOperator, push_result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from airflow.providers.common.compat.sdk import Asset, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.triggers.base import BaseTrigger
+
+    from airflow_provider_koreai.hooks.koreai import KoreAIHook
+    from airflow_provider_koreai.jobs.imports import Import
+    from airflow_provider_koreai.utterances.importable import ImportFile
+
+ON_INCOMPLETE = ("fail", "warn")
+ON_INVALID = ("fail", "drop")
+
+
+class KoreAIImportUtterancesOperator(JobOperator):
+    """
+    Import a file of ML utterances into a bot (``uploadfile`` and ``mlimport``).
+
+    An import **replaces** the utterances of the tasks that the file names, in the copy of the bot that is in development;
+    what was published stays. So send the whole set, import into a bot from one task at a time (a pool with one slot, or
+    ``max_active_runs=1``), and keep a backup: :func:`~airflow_provider_koreai.task_groups.koreai_import_utterances` does
+    all that.
+
+    The file is read once before anything is sent, and refused with the numbers of its lines if it has a sentence that is
+    empty or longer than 3,000 characters, a row without a task, or the same sentence twice in a task and language.
+
+    :param bot_id: the bot, for example ``st-ab12cd34-...``. (templated)
+    :param path: the file: CSV with the header ``taskName,sentence,type,language``, JSON as Kore.ai exports it, or Parquet
+        as :class:`~airflow_provider_koreai.operators.convert_utterances.KoreAIConvertUtterancesOperator` writes it, which
+        is sent as JSON; CSV and JSON may be compressed (gzip, zstd). A local path, or a URL that Airflow's
+        ObjectStoragePath understands. CSV has no entities, so importing it drops those that are annotated. (templated)
+    :param file_type: ``csv`` or ``json``. Default None: from the path's suffix, else from the content. (templated)
+    :param current_path: a fresh JSON export of the bot. With it, a file is also refused if it names a task that the bot
+        does not have, or would drop entities that are annotated in the bot. Default None: neither is checked. (templated)
+    :param on_invalid: what to do with rows that are refused: ``fail`` (the default), or ``drop``: leave them out and log
+        which. Exports may have rows without a task or a sentence, so restoring a backup needs it. (templated)
+    :param on_incomplete: what to do if Kore.ai copied another number of utterances than the file has: ``fail`` (the
+        default) or ``warn``. (templated)
+    :param wait_for_completion: wait in this task until the import is done. Default True.
+    :param timeout: seconds (or a timedelta) to wait for completion at most. Default 3600.
+    :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
+        ``[operators] default_deferrable``.
+    :param storage_conn_id: ID of the connection for the object store of ``path`` and ``current_path``. (templated)
+    :param upload_conn_id: ID of another connection of type ``koreai`` for the upload, where Kore.ai lets only an Admin app
+        upload. Default None: ``koreai_conn_id``. (templated)
+    :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
+
+    Returns ``{"import_id", "rows", "copied", "file_type", "message"}``, and pushes each entry under its own key as well.
+    ``copied`` and ``message`` are ``""`` where Kore.ai does not report them, or the task does not wait.
+
+    The import is never started twice for one answer that was lost: that raises
+    :class:`~airflow_provider_koreai.exceptions.KoreAIImportUncertainError`, and an import that takes longer than ``timeout``
+    raises :class:`~airflow_provider_koreai.exceptions.KoreAIImportTimeoutError`; Airflow retries neither. On Airflow 3.3 and
+    later, a retry after a crash, and a task that is cleared after a timeout, go on waiting for the import that was started.
+    An import that Kore.ai reports as failed raises
+    :class:`~airflow_provider_koreai.exceptions.KoreAIImportFailedError`, which may be retried; one that copied another number
+    of utterances raises the same, without retries.
+    """
+
+    template_fields: Sequence[str] = (
+        "bot_id",
+        "path",
+        "file_type",
+        "current_path",
+        "on_invalid",
+        "on_incomplete",
+        "storage_conn_id",
+        "upload_conn_id",
+        "koreai_conn_id",
+    )
+    external_id_key = "koreai_import"
+    result_keys = ("import_id", "copied", "message")
+    lost_errors = (KoreAIImportFailedError,)
+    operator_extra_links = (KoreAIBotLink(),)
+    ui_color = "#f1ddc4"
+
+    # What execute has read.
+    _file: ImportFile
+    _rows: int
+
+    def __init__(
+        self,
+        *,
+        bot_id: str,
+        path: str,
+        file_type: str | None = None,
+        current_path: str | None = None,
+        on_invalid: str = "fail",
+        on_incomplete: str = "fail",
+        wait_for_completion: bool = True,
+        timeout: float | timedelta = 3600,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        storage_conn_id: str | None = None,
+        upload_conn_id: str | None = None,
+        koreai_conn_id: str = "koreai_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        refuse_literals(
+            file_type=(file_type, FILE_TYPES),
+            on_invalid=(on_invalid, ON_INVALID),
+            on_incomplete=(on_incomplete, ON_INCOMPLETE),
+        )
+        self.bot_id = bot_id
+        self.path = path
+        self.file_type = file_type
+        self.current_path = current_path
+        self.on_invalid = on_invalid
+        self.on_incomplete = on_incomplete
+        self.wait_for_completion = wait_for_completion
+        self.timeout = timeout
+        self.deferrable = deferrable
+        self.storage_conn_id = storage_conn_id
+        self.upload_conn_id = upload_conn_id
+        self.koreai_conn_id = koreai_conn_id
+
+    def execute(self, context: Context) -> Any:
+        from airflow_provider_koreai.utterances.importable import (
+            check,
+            check_against,
+            drop_invalid,
+            import_file,
+        )
+
+        choice("on_incomplete", self.on_incomplete, ON_INCOMPLETE)
+        storage = self.storage_conn_id or None
+        with import_file(self.path, self.file_type or None, storage) as self._file:
+            if choice("on_invalid", self.on_invalid, ON_INVALID) == "drop":
+                self._file = drop_invalid(self._file, self.log)
+            self._rows = check(self._file)
+            if self.current_path:
+                check_against(self._file, self.current_path, storage)
+            return super().execute(context)
+
+    def submit_job(self, context: Context) -> dict[str, Any]:
+        file = self._file
+        file.content.seek(0)
+        # The ID of the uploaded file is as good as the file, so it stays in this task.
+        uploaded = self._upload_hook.upload_file(file.content, file_type=file.file_type)
+        started = self.hook.start_import(self.bot_id, uploaded.file_id, uploaded.file_name)
+        context["ti"].xcom_push(key="import_id", value=started.import_id)
+        self.log.info(
+            "Started the import of %s utterances into bot %s: import ID %s",
+            self._rows,
+            self.bot_id,
+            started.import_id,
+        )
+        return {
+            "import_id": started.import_id,
+            "rows": self._rows,
+            "file_type": file.file_type,
+            "asked_for": self.asked_for(),
+        }
+
+    def asked_for(self) -> dict[str, str]:
+        return {"bot_id": str(self.bot_id), "sha256": self._file.sha256}
+
+    def is_over(self, error: BaseException) -> bool:
+        # After anything else the import may still be running, and a second one beside it is worse than waiting again.
+        return isinstance(error, KoreAIImportFailedError)
+
+    def watch_for(self, note: dict[str, Any]) -> ImportWatch:
+        return ImportWatch(self.bot_id, note["import_id"], log=self.log)
+
+    def ask(self, note: dict[str, Any], max_tries: int | None = None) -> Import:
+        return self.hook.get_import(self.bot_id, note["import_id"], max_tries=max_tries)
+
+    def trigger(self, watch: Any, note: dict[str, Any], **wait: Any) -> BaseTrigger:
+        from airflow_provider_koreai.triggers.koreai import KoreAIImportStatusTrigger
+
+        return KoreAIImportStatusTrigger(bot_id=self.bot_id, import_id=note["import_id"], **wait)
+
+    def started(self, note: dict[str, Any], context: Context) -> dict[str, Any]:
+        return _returned(note, {})
+
+    def finish(self, note: dict[str, Any], result: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        returned = _returned(note, result)
+        self.log.info(
+            "The import into bot %s is done: import ID %s. Kore.ai says: %s",
+            self.bot_id,
+            returned["import_id"],
+            returned["message"] or "nothing",
+        )
+        if returned["copied"] == "":
+            self.log.warning(
+                "Kore.ai did not report how many utterances were copied, so their number was not checked"
+            )
+        elif returned["copied"] != returned["rows"]:
+            self._incomplete(returned, context)
+        if self.outlets:
+            from airflow_provider_koreai.assets.koreai import tell_outlets
+
+            tell_outlets(self.outlets, context["outlet_events"], returned, self._asset_of_bot)
+        return returned
+
+    def _incomplete(self, returned: dict[str, Any], context: Context) -> None:
+        text = (
+            f"Kore.ai copied {returned['copied']} utterances into bot {self.bot_id}, but path={self.path!r:.200} has "
+            f"{returned['rows']}. Export the bot and compare it with the file to see which are missing."
+        )
+        if choice("on_incomplete", self.on_incomplete, ON_INCOMPLETE) == "warn":
+            self.log.warning("%s", text)
+            return
+        push_result(returned, context)
+        raise final(KoreAIImportFailedError(text))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        from airflow_provider_koreai.assets.lineage import lineage_of_import
+
+        return lineage_of_import(self.hook.settings.base_url, self.bot_id, self.path)
+
+    def _asset_of_bot(self) -> Asset:
+        from airflow_provider_koreai.assets.koreai import koreai_asset
+
+        return koreai_asset(self.bot_id, host=self.hook.settings.base_url)
+
+    @cached_property
+    def _upload_hook(self) -> KoreAIHook:
+        from airflow_provider_koreai.hooks.koreai import KoreAIHook
+
+        return KoreAIHook(self.upload_conn_id) if self.upload_conn_id else self.hook
+
+
+def _returned(note: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    copied = result.get("copied")
+    return {
+        "import_id": note["import_id"],
+        "rows": note["rows"],
+        # Never None, which breaks rendering downstream on Airflow 3.3.
+        "copied": "" if copied is None else copied,
+        "file_type": note["file_type"],
+        "message": result.get("message") or "",
+    }
