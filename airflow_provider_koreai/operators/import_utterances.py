@@ -132,19 +132,13 @@ class KoreAIImportUtterancesOperator(JobOperator):
         self.koreai_conn_id = koreai_conn_id
 
     def execute(self, context: Context) -> Any:
-        from airflow_provider_koreai.utterances.importable import (
-            check,
-            check_against,
-            drop_invalid,
-            import_file,
-        )
+        from airflow_provider_koreai.utterances.importable import check_against, checked_file
 
         choice("on_incomplete", self.on_incomplete, ON_INCOMPLETE)
         storage = self.storage_conn_id or None
-        with import_file(self.path, self.file_type or None, storage) as self._file:
-            if choice("on_invalid", self.on_invalid, ON_INVALID) == "drop":
-                self._file = drop_invalid(self._file, self.log)
-            self._rows = check(self._file)
+        with checked_file(
+            self.path, self.file_type or None, storage, on_invalid=self.on_invalid, log=self.log
+        ) as (self._file, self._rows):
             if self.current_path:
                 check_against(self._file, self.current_path, storage)
             return super().execute(context)

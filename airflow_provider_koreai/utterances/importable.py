@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
+from airflow_provider_koreai.arguments import choice
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.utterances.json_array import JsonArrayParser
 from airflow_provider_koreai.utterances.parquet import read_parquet
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 # Characters; Kore.ai's limit.
 LONGEST_SENTENCE = 3000
+ON_INVALID = ("fail", "drop")
 CSV_COLUMNS = ("taskName", "sentence", "type", "language")
 # Files up to this size are kept in memory while they are sent, larger ones in a temporary file.
 _IN_MEMORY = 1 << 20
@@ -60,19 +62,16 @@ class ImportFile:
     content: BinaryIO
     sha256: str
 
+    def utterances(self) -> Iterator[Utterance]:
+        """Read its utterances, from the beginning."""
+        return (utterance for utterance, _ in _rows(self))
+
 
 class _Problem(NamedTuple):
     row: int
     # None: the row repeats the first one.
     text: str | None
     first: int
-
-
-class _Row(NamedTuple):
-    task: str | None
-    sentence: str
-    language: str | None
-    has_entities: bool
 
 
 @contextmanager
@@ -103,12 +102,29 @@ def import_file(
         yield ImportFile(path, "json" if kind == "parquet" else kind, copy, digest.hexdigest())
 
 
-def check(file: ImportFile) -> int:
+@contextmanager
+def checked_file(
+    path: str,
+    file_type: str | None = None,
+    storage_conn_id: str | None = None,
+    *,
+    on_invalid: str = "fail",
+    log: Log,
+) -> Iterator[tuple[ImportFile, int]]:
     """
-    Return how many utterances a file has, all of which Kore.ai can import.
+    Copy a file's content as :func:`import_file` does, and check it.
 
-    :raises KoreAIFileError: it has none, or some that Kore.ai cannot import; the text names their lines.
+    :param on_invalid: ``fail``, or ``drop`` to leave out the rows that Kore.ai cannot import.
+    :return: the file, and how many utterances it has, all of which Kore.ai can import.
+    :raises KoreAIFileError: as :func:`import_file`; or the file has no utterances, or some that Kore.ai cannot import.
     """
+    drops = choice("on_invalid", on_invalid, ON_INVALID) == "drop"
+    with import_file(path, file_type, storage_conn_id) as file:
+        kept = _without_invalid(file, log) if drops else file
+        yield kept, _check(kept)
+
+
+def _check(file: ImportFile) -> int:
     rows, problems = _problems(file)
     if rows == 0:
         raise KoreAIFileError(f"path={file.path!r:.200} has no utterances, so there is nothing to import.")
@@ -120,8 +136,7 @@ def check(file: ImportFile) -> int:
     return rows
 
 
-def drop_invalid(file: ImportFile, log: Log) -> ImportFile:
-    """Leave out of a file what :func:`check` would refuse; everything else stays as it is."""
+def _without_invalid(file: ImportFile, log: Log) -> ImportFile:
     rows, problems = _problems(file)
     if not problems or len(problems) == rows:
         return file
@@ -165,10 +180,10 @@ def check_against(file: ImportFile, current_path: str, storage_conn_id: str | No
         raise KoreAIFileError(f"current_path={current_path!r:.200}: {error}") from error
     unknown: dict[str, None] = {}
     losing = 0
-    for row in _rows(file):
-        if row.task is not None and row.task not in tasks:
-            unknown[row.task] = None
-        losing += not row.has_entities and (row.sentence, row.language) in annotated
+    for utterance, has_entities in _rows(file):
+        if utterance.task_name is not None and utterance.task_name not in tasks:
+            unknown[utterance.task_name] = None
+        losing += not has_entities and (utterance.sentence, utterance.language) in annotated
     if unknown:
         raise KoreAIFileError(
             f"path={file.path!r:.200} has utterances of tasks that are not in current_path={current_path!r:.200}: "
@@ -212,19 +227,17 @@ def _json_of(utterances: Iterable[Utterance]) -> Iterator[bytes]:
     yield b"[]" if separator == "[" else b"\n]\n"
 
 
-def _rows(file: ImportFile) -> Iterator[_Row]:
+def _rows(file: ImportFile) -> Iterator[tuple[Utterance, bool]]:
+    """Read a file's utterances, and whether each has entities, be it an empty array: that is a decision."""
     file.content.seek(0)
     stream = cast("io.BufferedReader", _Reader(file.content))
     try:
         if file.file_type == "csv":
             _check_header(file)
             file.content.seek(0)
-            for each in utterances_in("csv", stream):
-                yield _Row(each.task_name, each.sentence, each.language, has_entities=False)
+            yield from ((utterance, False) for utterance in utterances_in("csv", stream))
         else:
-            # An empty array of entities is a decision, a missing one is not.
-            for each, has_entities in read_json(stream):
-                yield _Row(each.task_name, each.sentence, each.language, has_entities)
+            yield from read_json(stream)
     except KoreAIFileError as error:
         raise KoreAIFileError(f"path={file.path!r:.200}: {error} Nothing was sent to Kore.ai.") from error
 
@@ -263,20 +276,23 @@ def _problems(file: ImportFile) -> tuple[int, list[_Problem]]:
     problems: list[_Problem] = []
     number = 0
     first_of: dict[tuple[str | None, str | None, str], int] = {}
-    for number, row in enumerate(_rows(file), start=1):
-        first = first_of.setdefault((row.task, row.language, row.sentence), number)
-        text = _problem(row)
+    for number, utterance in enumerate(file.utterances(), start=1):
+        key = (utterance.task_name, utterance.language, utterance.sentence)
+        first = first_of.setdefault(key, number)
+        text = _problem(utterance)
         if text or first != number:
             problems.append(_Problem(number, text, first))
     return number, problems
 
 
-def _problem(row: _Row) -> str | None:
-    if not row.sentence.strip():
+def _problem(utterance: Utterance) -> str | None:
+    if not utterance.sentence.strip():
         return "has no sentence"
-    if len(row.sentence) > LONGEST_SENTENCE:
-        return f"has a sentence of {len(row.sentence):,} characters (Kore.ai accepts {LONGEST_SENTENCE:,})"
-    if not (row.task or "").strip():
+    if len(utterance.sentence) > LONGEST_SENTENCE:
+        return (
+            f"has a sentence of {len(utterance.sentence):,} characters (Kore.ai accepts {LONGEST_SENTENCE:,})"
+        )
+    if not (utterance.task_name or "").strip():
         return "has no taskName"
     return None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.deployment import Run
-from tests.support.examples import EXAMPLES, FILES, TABLE
+from tests.support.examples import EXAMPLES, FILES, TABLE, TRAVEL
 from tests.support.warehouses import postgresql_warehouse, sqlite_warehouse
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ def test_example_runs_to_success(deployment: Deployment, koreai: KoreAI, tmp_pat
     warehouse, connection = warehouse_of(deployment, tmp_path)
     if example.warehouse:
         deployment.add_connection(example.warehouse, json.loads(connection))
+    if example.after:
+        before = EXAMPLES[example.after]
+        first = deployment.trigger(before.dag, **{**before.params(tmp_path), "bot_ids": [TRAVEL]})
+        assert first.wait(240) == "success"
+    if example.prepare:
+        example.prepare(warehouse)
     run = deployment.trigger(example.dag, **example.params(tmp_path))
     assert run.wait(240) == "success"
     returned = returned_in(run)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow import __version__ as airflow_version
 
-from tests.support.examples import EXAMPLES, FILES, FOLDER, TABLE
+from tests.support.examples import EXAMPLES, FILES, FOLDER, TABLE, TRAVEL
 from tests.support.installation import xcom
 from tests.support.warehouses import sqlite_warehouse
 
@@ -77,6 +77,11 @@ def test_example_runs_to_success(run_dag, tmp_path, name, dated):
     example = EXAMPLES[name]
     warehouse, connection = sqlite_warehouse(tmp_path / "warehouse.db")
     environment = {f"AIRFLOW_CONN_{example.warehouse.upper()}": connection} if example.warehouse else {}
+    if example.after:
+        before = EXAMPLES[example.after]
+        run_dag(before.dag, {**before.params(tmp_path), "bot_ids": [TRAVEL]}, dated=dated, **environment)
+    if example.prepare:
+        example.prepare(warehouse)
     returned = run_dag(example.dag, example.params(tmp_path), dated=dated, **environment)
     example.check(returned, tmp_path)
     if example.check_table:

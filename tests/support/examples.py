@@ -7,10 +7,14 @@ A new example needs a row in :data:`EXAMPLES`; without one, both tests fail.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.support.warehouses import Warehouse
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_dags"
 FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -34,6 +38,8 @@ class Example:
     :param follower: ID of the DAG that an asset of the first one starts.
     :param check_follower: as ``check``.
     :param warehouse: ID of the connection to a database, if the DAG loads into one.
+    :param after: the example that has to run before, on the same database.
+    :param prepare: changes the database before the run.
     :param check_table: looks at what its tasks returned, and at the number of rows of each bot in :data:`TABLE`.
     """
 
@@ -44,6 +50,8 @@ class Example:
     follower: str | None = None
     check_follower: Callable[[Results, Path], None] | None = None
     warehouse: str | None = None
+    after: str | None = None
+    prepare: Callable[[Warehouse], None] | None = None
     check_table: Callable[[Results, Mapping[str, int]], None] | None = None
 
     def params(self, folder: Path) -> dict[str, Any]:
@@ -103,6 +111,43 @@ def each_bots_file_is_loaded(results: Results, folder: Path) -> None:
     assert [one["rows"] for one in loaded] == [rows_of(one["path"]) for one in fetched]
 
 
+CORRECTED = 3
+
+
+def correct_a_few(warehouse: Warehouse) -> None:
+    """Write other tasks for some sentences of the travel bot."""
+    found = warehouse.run(
+        f"SELECT bot_id, language, sentence FROM {TABLE} WHERE bot_id = '{TRAVEL}' AND language = 'en' "
+        f"AND task_name = 'Book Flight' ORDER BY sentence LIMIT {CORRECTED}"
+    )
+    warehouse.run(
+        "CREATE TABLE koreai_corrections (bot_id text, language text, sentence text, task_name text)"
+    )
+    for row in found:
+        values = ", ".join("'{}'".format(str(cell).replace("'", "''")) for cell in (*row, "Book Hotel"))
+        warehouse.run(f"INSERT INTO koreai_corrections VALUES ({values})")
+
+
+def the_bot_has_what_was_corrected(results: Results, folder: Path) -> None:
+    """A few utterances moved, the bot has what was sent, is trained and passes its test."""
+    group = "koreai_import_utterances"
+    (compared,), (imported,), (verified,) = (
+        results[f"{group}.{task}"] for task in ("compare", "import", "verify")
+    )
+    assert compared["moved"] == CORRECTED
+    assert imported["copied"] == imported["rows"] == verified["rows"] > 300
+    assert (verified["missing"], verified["unexpected"]) == (0, 0)
+    assert results[f"{group}.train"][0]["status"] == "Finished"
+    assert results[f"{group}.test"][0]["f1"] == 0.9
+    moved = {
+        entry["sentence"]
+        for entry in json.loads(Path(results[f"{group}.export_again.fetch"][0]["path"]).read_text("utf-8"))
+        if entry.get("taskName") == "Book Hotel"
+    }
+    before = json.loads(Path(results[f"{group}.back_up.fetch"][0]["path"]).read_text("utf-8"))
+    assert len(moved & {entry["sentence"] for entry in before if entry.get("taskName") == "Book Flight"}) == 3
+
+
 def each_bot_is_in_the_table(results: Results, counted: Mapping[str, int]) -> None:
     """What the tasks say they loaded is in the table."""
     assert counted == {one["bot_id"]: one["inserted"] for one in results["one_bot.load"]}
@@ -128,6 +173,14 @@ EXAMPLES: dict[str, Example] = {
         conf={"bot_ids": ["st-demo-bank", "st-demo-retail"]},
     ),
     "example_koreai_one_task": Example("example_koreai_one_task", one_file("fetch"), conf={"bot_id": TRAVEL}),
+    "example_koreai_round_trip": Example(
+        "example_koreai_round_trip",
+        the_bot_has_what_was_corrected,
+        conf={"bot_id": TRAVEL},
+        warehouse="warehouse_default",
+        after="example_koreai_to_warehouse",
+        prepare=correct_a_few,
+    ),
     "example_koreai_to_warehouse": Example(
         "example_koreai_to_warehouse",
         each_bots_file_is_loaded,
