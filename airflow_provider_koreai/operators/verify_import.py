@@ -111,13 +111,11 @@ class KoreAIVerifyImportOperator(WithHook, BaseOperator):
     def _text(self, missing: Counter[tuple[str, str]], unexpected: Counter[tuple[str, str]]) -> str:
         problems = []
         if missing:
-            problems.append(f"{missing.total()} utterances are missing ({_named(missing)})")
+            problems.append(f"{missing.total()} missing ({_named(missing)})")
         if unexpected:
-            problems.append(
-                f"{unexpected.total()} utterances are there that were not sent ({_named(unexpected)})"
-            )
+            problems.append(f"{unexpected.total()} that were not sent ({_named(unexpected)})")
         text = (
-            f"After the import of path={self.path!r:.200}, bot {self.bot_id} does not have what was sent: "
+            f"After the import of path={self.path!r:.200}, the utterances of bot {self.bot_id} are not those that were sent: "
             f"{'; '.join(problems)}. The export is {self.exported_path}."
         )
         if self.backup_path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, chain, task, task_group
 
-from airflow_provider_koreai.task_groups import koreai_export_utterances
+from airflow_provider_koreai.task_groups import koreai_export_utterances, koreai_import_utterances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,3 +127,91 @@ def test_the_bot_is_rendered_before_the_path_so_that_the_path_can_name_it():
     fetch.request_id = fetch.requested_time = fetch.file_type = None
     fetch.render_template_fields({"params": {"bot": "st-1"}, "ti": SimpleNamespace(task=fetch)})
     assert fetch.path == "/data/st-1.csv"
+
+
+def import_group(**more):
+    return koreai_import_utterances(
+        bot_id="st-1", path="/data/new.json", **{"backup_path": "/data/backup.json", **more}
+    )
+
+
+def order_of(dag) -> list[str]:
+    """The labels of the tasks, in the order in which they run."""
+    return [each.label for each in dag.topological_sort()]
+
+
+def test_an_import_is_guarded_before_and_verified_after(dag):
+    import_group(test_suite="Nightly")
+    exports = ["export", "wait", "fetch"]
+    assert order_of(dag) == [*exports, "compare", "import", *exports, "verify", "train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "last"),
+    [
+        ({"train": False}, ["verify"]),
+        ({}, ["verify", "train"]),
+        ({"min_f1": 0.8}, ["verify", "train", "test"]),
+        ({"train": False, "test_suite": "Nightly"}, ["verify", "test"]),
+    ],
+)
+def test_training_and_test_follow_where_they_are_wanted(dag, arguments, last):
+    import_group(**arguments)
+    order = order_of(dag)
+    assert order[order.index("verify") :] == last
+
+
+def test_each_argument_of_an_import_reaches_its_tasks(dag):
+    asset = Asset("koreai://bots.kore.ai/st-1")
+    group = import_group(
+        file_type="csv",
+        max_removed_fraction=0.5,
+        on_invalid="drop",
+        language="de",
+        test_suite="Nightly",
+        min_f1=0.7,
+        min_precision=0.8,
+        min_recall=0.9,
+        timeout=timedelta(hours=2),
+        deferrable=True,
+        storage_conn_id="lake",
+        upload_conn_id="koreai_admin",
+        koreai_conn_id="koreai_prod",
+        outlets=[asset],
+        pool="koreai",
+        retries=4,
+    )
+    assert {(each.pool, each.retries) for each in dag.tasks} == {("koreai", 4)}
+    assert {each.koreai_conn_id for each in dag.tasks if hasattr(each, "koreai_conn_id")} == {"koreai_prod"}
+    assert {each.storage_conn_id for each in dag.tasks if hasattr(each, "storage_conn_id")} == {"lake"}
+    assert {each.deferrable for each in dag.tasks if hasattr(each, "timeout")} == {True, False}
+    compare, import_, verify, train, test = (
+        group.get_child_by_label(label) for label in ("compare", "import", "verify", "train", "test")
+    )
+    assert compare.max_removed_fraction == 0.5
+    assert {(each.file_type, each.on_invalid) for each in (import_, verify)} == {("csv", "drop")}
+    assert import_.upload_conn_id == "koreai_admin"
+    assert verify.outlets == [asset]
+    assert import_.outlets == []
+    assert {(each.language, each.timeout, each.deferrable) for each in (train, test)} == {
+        ("de", timedelta(hours=2), True)
+    }
+    assert (test.test_suite, test.min_f1, test.min_precision, test.min_recall) == ("Nightly", 0.7, 0.8, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("backup", "after"),
+    [
+        ("/data/{{ ds }}/backup.json", "/data/{{ ds }}/backup-imported.json"),
+        ("s3://lake/backup.json.gz", "s3://lake/backup-imported.json.gz"),
+        ("/data/backup", "/data/backup-imported"),
+        ("/data/backup/", "/data/backup/"),
+    ],
+)
+def test_the_export_after_an_import_lies_beside_the_backup(backup, after):
+    group = import_group(backup_path=backup)
+    paths = [
+        group.get_child_by_label(label).get_child_by_label("fetch").path
+        for label in ("back_up", "export_again")
+    ]
+    assert paths == [backup, after]

@@ -1,0 +1,302 @@
+"""The import operator, over real HTTP: the same outcomes in every way of waiting."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from datetime import timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_koreai import deferral
+from airflow_provider_koreai.exceptions import (
+    KoreAIAuthError,
+    KoreAIConfigurationError,
+    KoreAIFileError,
+    KoreAIImportFailedError,
+    KoreAIImportTimeoutError,
+    KoreAIImportUncertainError,
+)
+from airflow_provider_koreai.hooks.koreai import KoreAIHook
+from airflow_provider_koreai.jobs import polling
+from airflow_provider_koreai.operators.import_utterances import KoreAIImportUtterancesOperator
+from tests.support.logs import everything_logged
+from tests.support.running import FakeTaskStateStore, new_context, run_task
+
+BOT = "st-demo-travel"
+MODES = ("worker", "deferrable", "deferrable, in its worker")
+modes = pytest.mark.parametrize("mode", MODES)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, emulator, koreai_conn, request):
+    """Pauses of a few milliseconds, and an emulator that allows as many calls."""
+    monkeypatch.setattr(polling, "SHORTEST", 0.02)
+    if "in its worker" in request.node.name:
+        monkeypatch.setattr(deferral, "worker_stays", lambda: 1000.0)
+    emulator.control.configure_bot(BOT, import_seconds=0.2, status_per_minute=10**6, status_per_hour=10**6)
+
+
+def entry(sentence, task="Book Flight", **more):
+    return {
+        "taskName": task,
+        "sentence": sentence,
+        "type": "DialogIntent",
+        "entities": [],
+        "language": "en",
+        **more,
+    }
+
+
+NEW = [entry("fly me to Oslo"), entry('the "moon",\nplease', entities=[{"startIndex": 4}], unknown=[1])]
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file of two utterances."""
+    (tmp_path / "new.json").write_text(json.dumps(NEW))
+    return str(tmp_path / "new.json")
+
+
+def exported(tmp_path):
+    """What the bot has now."""
+    hook = KoreAIHook()
+    hook.start_export(BOT, file_type="json")
+    hook.download_export(BOT, str(tmp_path / "now.json"))
+    return json.loads((tmp_path / "now.json").read_text("utf-8"))
+
+
+def operator(mode, path, **more):
+    arguments = {"timeout": 20, **more}
+    return KoreAIImportUtterancesOperator(
+        task_id="import", bot_id=BOT, path=path, deferrable="deferrable" in mode, **arguments
+    )
+
+
+def starts(emulator) -> int:
+    return len(emulator.control.requests(BOT, call="import"))
+
+
+@modes
+def test_it_returns_what_was_imported(mode, path, emulator, tmp_path):
+    context = new_context()
+    result = run_task(operator(mode, path), context)
+    assert result == {
+        "import_id": context["ti"].xcoms["import_id"],
+        "rows": 2,
+        "copied": 2,
+        "file_type": "json",
+        "message": "File imported completed. 2 utterances copied successfully",
+    }
+    english = [each for each in exported(tmp_path) if each["language"] == "en"]
+    assert [each for each in english if each.get("taskName") == "Book Flight"] == NEW
+
+
+def test_without_waiting_it_returns_at_once(path, emulator):
+    emulator.control.configure_bot(BOT, import_seconds=3600)
+    result = run_task(operator("worker", path, wait_for_completion=False))
+    assert (result["rows"], result["copied"], result["message"]) == (2, "", "")
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_the_import_id_is_pushed_before_the_first_poll(path, emulator, deferrable):
+    emulator.control.add_fault(BOT, "import_status", "http", times=-1, status=403)
+    context = new_context()
+    with pytest.raises(KoreAIAuthError):
+        run_task(operator("deferrable" if deferrable else "worker", path), context)
+    assert context["ti"].xcoms["import_id"].startswith("bir-")
+
+
+def test_nothing_is_sent_for_a_file_that_is_refused(emulator, tmp_path):
+    (tmp_path / "new.csv").write_text("taskName,sentence,type,language\nBook Flight,,DialogIntent,en\n")
+    with pytest.raises(KoreAIFileError, match="line 2"):
+        run_task(operator("worker", str(tmp_path / "new.csv")))
+    assert emulator.control.requests() == []
+
+
+def test_nothing_is_sent_for_a_task_that_the_bot_does_not_have(emulator, tmp_path, path):
+    current = tmp_path / "current.json"
+    current.write_text(json.dumps([entry("x", task="Other")]))
+    with pytest.raises(KoreAIFileError, match="'Book Flight'"):
+        run_task(operator("worker", path, current_path=str(current)))
+    assert emulator.control.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"on_incomplete": "skip"}, "on_incomplete='skip'"),
+        ({"on_invalid": "skip"}, "on_invalid='skip'"),
+        ({"file_type": "xml"}, "file_type='xml'"),
+    ],
+)
+def test_a_wrong_argument_is_refused_when_the_dag_is_read(path, arguments, said):
+    with pytest.raises(KoreAIConfigurationError, match=said):
+        operator("worker", path, **arguments)
+
+
+def test_a_wrong_timeout_is_refused_unsent(path, emulator):
+    with pytest.raises(KoreAIConfigurationError, match="timeout=0"):
+        run_task(operator("worker", path, timeout=0))
+    assert emulator.control.requests() == []
+
+
+@modes
+def test_a_failed_import_tells_its_status_logs_and_may_be_retried(mode, path, emulator):
+    emulator.control.configure_bot(BOT, import_fail_with=["no such entity"])
+    with pytest.raises(KoreAIImportFailedError, match="no such entity") as caught:
+        run_task(operator(mode, path))
+    assert caught.value.status_logs == ("no such entity",)
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+@modes
+def test_fewer_copied_than_sent_fails_without_retries_and_is_in_the_xcoms(mode, path, emulator):
+    emulator.control.configure_bot(BOT, import_lost_rows=1)
+    context = new_context()
+    with pytest.raises(KoreAIImportFailedError, match=r"copied 1 .*has 2") as caught:
+        run_task(operator(mode, path), context)
+    assert isinstance(caught.value, AirflowFailException)
+    assert context["ti"].xcoms["copied"] == context["ti"].xcoms["return_value"]["copied"] == 1
+
+
+def test_fewer_copied_may_be_a_warning(path, emulator):
+    emulator.control.configure_bot(BOT, import_lost_rows=1)
+    with everything_logged() as lines:
+        assert run_task(operator("worker", path, on_incomplete="warn"))["copied"] == 1
+    assert any("copied 1 utterances" in line for line in lines)
+
+
+@modes
+def test_an_import_past_its_timeout_is_not_retried(mode, path, emulator):
+    emulator.control.configure_bot(BOT, import_seconds=3600)
+    with pytest.raises(
+        KoreAIImportTimeoutError, match=r"import bir-.* did not finish within 0\.3 seconds"
+    ) as caught:
+        run_task(operator(mode, path, timeout=timedelta(seconds=0.3)))
+    assert isinstance(caught.value, AirflowFailException)
+    assert starts(emulator) == 1
+
+
+@modes
+def test_trouble_with_the_status_call_does_not_end_the_wait(mode, path, emulator):
+    emulator.control.add_fault(BOT, "import_status", "http", times=2, status=503)
+    assert run_task(operator(mode, path))["copied"] == 2
+
+
+@pytest.mark.parametrize(("kind", "params"), [("drop", {"at": 0}), ("http", {"status": 502}), ("html", {})])
+def test_an_import_whose_answer_was_lost_is_not_repeated(path, emulator, kind, params):
+    emulator.control.add_fault(BOT, "import", kind, **params)
+    with pytest.raises(KoreAIImportUncertainError, match="compare") as caught:
+        run_task(operator("worker", path))
+    assert isinstance(caught.value, AirflowFailException)
+    assert starts(emulator) == 1
+
+
+def test_the_upload_may_have_a_connection_of_its_own(path, emulator, monkeypatch):
+    emulator.control.configure_account(upload_by="admin")
+    admin = {**emulator.connection(), "login": "cs-emulator-admin"}
+    monkeypatch.setenv("AIRFLOW_CONN_KOREAI_ADMIN", json.dumps(admin))
+    result = run_task(operator("worker", path, upload_conn_id="koreai_admin"))
+    assert result["copied"] == 2
+
+
+def test_what_an_alias_gets_is_the_bots_asset(path, emulator):
+    from airflow.providers.common.compat.sdk import AssetAlias
+
+    from airflow_provider_koreai.assets.koreai import koreai_asset
+
+    class Events(dict):
+        def __missing__(self, key):
+            self[key] = Event()
+            return self[key]
+
+    class Event:
+        def __init__(self):
+            self.added = []
+
+        def add(self, asset, extra):
+            self.added.append((asset, extra))
+
+    alias, events = AssetAlias("imported"), Events()
+    result = run_task(operator("worker", path, outlets=[alias]), new_context(outlet_events=events))
+    assert events[alias].added == [(koreai_asset(BOT, host=emulator.base_url), result)]
+
+
+def test_the_file_id_is_nowhere(path, emulator, caplog):
+    context = new_context(task_state_store=FakeTaskStateStore())
+    emulator.control.configure_bot(BOT, import_seconds=3600)
+    with caplog.at_level(logging.DEBUG), pytest.raises(TaskDeferred) as caught:
+        operator("deferrable", path).execute(context)
+    uploaded = KoreAIHook().upload_file(io.BytesIO(b"[]"), file_type="json").file_id
+    row = json.dumps([caught.value.trigger.serialize(), caught.value.kwargs])
+    everything = row + caplog.text + str(context["ti"].xcoms) + str(context["task_state_store"].values)
+    assert not re.search(rf"\b[0-9a-f]{{{len(uploaded)}}}\b", everything)
+
+
+needs_state = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps a task's state since 3.3")
+
+
+@needs_state
+class TestAfterACrash:
+    """What a retry does with the import of the try before, which left no more than a note."""
+
+    @pytest.fixture
+    def store(self, path, emulator):
+        """The note of a task whose worker died while it waited."""
+        emulator.control.configure_bot(BOT, import_seconds=3600)
+        store = FakeTaskStateStore()
+
+        class DiedError(BaseException):
+            pass
+
+        def die(*_):
+            raise DiedError
+
+        task = operator("worker", path)
+        task._sleep = die
+        with pytest.raises(DiedError):
+            task.execute(new_context(task_state_store=store))
+        assert store.values
+        return store
+
+    @modes
+    def test_the_retry_goes_on_with_it(self, store, mode, path, emulator):
+        emulator.control.configure_bot(BOT, import_seconds=0)
+        result = run_task(operator(mode, path), new_context(task_state_store=store))
+        assert (result["copied"], starts(emulator)) == (2, 1)
+        assert store.values == {}
+
+    @modes
+    def test_the_retry_waits_for_it(self, store, mode, path, emulator):
+        emulator.control.configure_bot(BOT, import_seconds=1.5)
+        result = run_task(operator(mode, path), new_context(task_state_store=store))
+        assert (result["copied"], starts(emulator)) == (2, 1)
+
+    def test_one_that_failed_is_started_anew(self, store, path, emulator):
+        emulator.control.configure_bot(BOT, import_seconds=0, import_fail_with=["broken"])
+        KoreAIHook().get_import(BOT, store.values["koreai_import"]["import_id"])
+        emulator.control.configure_bot(BOT, import_fail_with=None)
+        result = run_task(operator("worker", path), new_context(task_state_store=store))
+        assert (result["copied"], starts(emulator)) == (2, 2)
+
+    def test_another_file_is_imported_anew(self, store, tmp_path, emulator):
+        emulator.control.configure_bot(BOT, import_seconds=0)
+        (tmp_path / "new.json").write_text(json.dumps(NEW[:1]))
+        result = run_task(operator("worker", str(tmp_path / "new.json")), new_context(task_state_store=store))
+        assert (result["rows"], starts(emulator)) == (1, 2)
+
+
+@needs_state
+def test_a_task_that_is_cleared_after_a_timeout_goes_on_with_its_import(path, emulator):
+    emulator.control.configure_bot(BOT, import_seconds=3600)
+    store = FakeTaskStateStore()
+    with pytest.raises(KoreAIImportTimeoutError):
+        run_task(operator("deferrable", path, timeout=0.3), new_context(task_state_store=store))
+    emulator.control.configure_bot(BOT, import_seconds=0)
+    assert run_task(operator("deferrable", path), new_context(task_state_store=store))["copied"] == 2
+    assert starts(emulator) == 1
