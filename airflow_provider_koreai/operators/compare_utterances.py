@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_koreai.arguments import choice, fraction, point_in_time, time_of_run, whole_number
+from airflow_provider_koreai.arguments import (
+    choice,
+    fraction,
+    point_in_time,
+    refuse_literals,
+    time_of_run,
+    whole_number,
+)
 from airflow_provider_koreai.exceptions import (
     KoreAIComparisonError,
     KoreAIConfigurationError,
     KoreAIFileError,
 )
+from airflow_provider_koreai.operators.violations import ON_VIOLATION, on_violation_argument, settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +64,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         None: no limit. (templated)
     :param max_removed: fail if more utterances than this were removed. Default None: no limit. (templated)
     :param min_rows: fail if the later snapshot has fewer utterances than this. Default None: no limit. (templated)
+    :param on_violation: what to do if a limit is exceeded: ``fail`` (the default); ``skip`` this task, and with it the tasks
+        that need its success, so that the run stays green; ``warn`` in the log and go on. (templated)
     :param detail_path: the file to write each change to, as CSV (``.csv``, ``.csv.gz``, ``.csv.zst``) or Parquet
         (``.parquet``), with the columns ``change`` (``added``, ``removed``, ``moved``), ``task_name``,
         ``previous_task_name``, ``sentence``, ``type``, ``language``. Default None: no file. (templated)
@@ -67,8 +77,9 @@ class KoreAICompareUtterancesOperator(BaseOperator):
     Returns ``{"before", "after", "rows_before", "rows_after", "added", "removed", "moved", "unchanged",
     "removed_fraction", "tasks", "languages", "detail_path", "report_path"}``, and pushes each entry under its own key as
     well: ``compare.output["removed"]``. The last two, and ``before``, are ``""`` if there is none. If a limit is exceeded,
-    detail and report are written all the same, and the task fails with
-    :class:`~airflow_provider_koreai.exceptions.KoreAIComparisonError`, which Airflow does not retry.
+    all of this is pushed, and detail and report are written all the same; the XCom ``violations`` lists the limits with the
+    numbers. With ``fail`` the error is :class:`~airflow_provider_koreai.exceptions.KoreAIComparisonError`, which Airflow
+    does not retry.
     """
 
     template_fields: Sequence[str] = (
@@ -83,6 +94,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         "max_removed_fraction",
         "max_removed",
         "min_rows",
+        "on_violation",
         "detail_path",
         "report_path",
         "storage_conn_id",
@@ -103,6 +115,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         max_removed_fraction: float | None = None,
         max_removed: int | None = None,
         min_rows: int | None = None,
+        on_violation: str = "fail",
         detail_path: str | None = None,
         report_path: str | None = None,
         top: int = 20,
@@ -110,6 +123,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
+        refuse_literals(on_violation=(on_violation, ON_VIOLATION))
         self.before = before
         self.after = after
         self.table = table
@@ -121,6 +135,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         self.max_removed_fraction = max_removed_fraction
         self.max_removed = max_removed
         self.min_rows = min_rows
+        self.on_violation = on_violation
         self.detail_path = detail_path
         self.report_path = report_path
         self.top = top
@@ -138,6 +153,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             whole_number("max_removed", self.max_removed),
             whole_number("min_rows", self.min_rows),
         )
+        on_violation = on_violation_argument(self.on_violation)
         top = whole_number("top", self.top) or 0
         if self.report_path:
             check_report_path(self.report_path)
@@ -167,16 +183,18 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             comparison.total.removed,
             comparison.total.moved_in,
         )
-        if exceeded:
-            raise KoreAIComparisonError(
-                f"{'; '.join(exceeded)}. Compared: {comparison.after} with {comparison.before or 'nothing'}. If the "
-                "change is intended, adjust the limit and clear this task."
-            )
-        return {
+        result = {
             **comparison.summary(top),
             "detail_path": str(self.detail_path or ""),
             "report_path": str(self.report_path or ""),
         }
+        if exceeded:
+            error = KoreAIComparisonError(
+                f"{'; '.join(exceeded)}. Compared: {comparison.after} with {comparison.before or 'nothing'}. If the "
+                "change is intended, adjust the limit and clear this task."
+            )
+            settle(self, on_violation, error, exceeded, result, context)
+        return result
 
     def _sources(self, context: Context) -> tuple[Source | None, Source]:
         """Find what to compare; the earlier one is None if it is missing and may be."""

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_koreai.exceptions import (
     KoreAIComparisonError,
@@ -153,6 +153,34 @@ def test_beyond_a_limit_it_fails_for_good_with_the_numbers(
     assert "Too much has changed" in report.read_text()
 
 
+@pytest.mark.parametrize("on_violation", ["fail", "skip", "warn"])
+def test_beyond_a_limit_xcom_has_the_numbers_however_it_ends(
+    old: str, new: str, tmp_path: Path, on_violation: str
+) -> None:
+    report = tmp_path / "report.html"
+    context = new_context()
+    arguments = {"max_removed": 0, "report_path": str(report), "on_violation": on_violation}
+    try:
+        result = compare(context, before=old, after=new, **arguments)
+    except (KoreAIComparisonError, AirflowSkipException):
+        result = context["ti"].xcoms["return_value"]
+        assert context["ti"].xcoms["removed"] == 1
+    assert (result["removed"], result["report_path"]) == (1, str(report))
+    assert context["ti"].xcoms["violations"] == ["1 utterances were removed, more than max_removed=0"]
+    assert "Too much has changed" in report.read_text()
+
+
+def test_beyond_a_limit_it_can_skip(old: str, new: str) -> None:
+    with pytest.raises(AirflowSkipException, match=r"more than max_removed=0.* because on_violation='skip'"):
+        compare(before=old, after=new, max_removed=0, on_violation="skip")
+
+
+def test_within_the_limits_nothing_is_skipped(old: str, new: str) -> None:
+    context = new_context()
+    assert compare(context, before=old, after=new, max_removed=1, on_violation="skip")["removed"] == 1
+    assert "violations" not in context["ti"].xcoms
+
+
 def test_within_the_limits_it_passes(old: str, new: str) -> None:
     assert (
         compare(before=old, after=new, max_removed_fraction=0.34, max_removed=1, min_rows=3)["removed"] == 1
@@ -208,6 +236,7 @@ def test_a_broken_file_leaves_the_earlier_detail_and_report(old: str, tmp_path: 
         ({"max_removed": -1}, "max_removed=-1"),
         ({"min_rows": "many"}, "min_rows='many'"),
         ({"missing_before": "skip"}, "missing_before='skip'"),
+        ({"on_violation": "ignore"}, "on_violation='ignore' is not accepted; use one of fail, skip, warn"),
         ({"detail_path": "/tmp/detail.xlsx"}, "detail_path='/tmp/detail.xlsx'"),
         ({"detail_path": "/tmp/"}, "detail_path='/tmp/' is a folder"),
         ({"report_path": "/tmp/report.pdf"}, "report_path='/tmp/report.pdf'"),
