@@ -94,15 +94,16 @@ class FileSource:
 
 
 def compare(
-    before: Source | None, after: Source, observe: Callable[[Change], None] | None = None
+    before: Source | None, after: Source, observe: Callable[[Change], None] | None = None, top: int = 20
 ) -> Comparison:
     """
     Find out what changed; without ``before``, everything was added.
 
     :param observe: called with each change, sorted by sentence and language.
+    :param top: see :class:`~airflow_provider_koreai.compare.comparison.Comparison`.
     :raises KoreAIError: a snapshot cannot be read, or there is no room for the temporary files.
     """
-    comparison = Comparison(before.description if before else "", after.description)
+    comparison = Comparison(before.description if before else "", after.description, top)
     labels = _Labels()
     with _errors_of_sqlite(), closing(sqlite3.connect("", isolation_level=None)) as database:
         for statement in _SETTINGS:

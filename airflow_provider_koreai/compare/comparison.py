@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 ADDED, REMOVED, MOVED = "added", "removed", "moved"
 KINDS = (ADDED, REMOVED, MOVED)
 DETAIL_COLUMNS = ("change", "task_name", "previous_task_name", "sentence", "type", "language")
-# The changes of each kind that a report shows.
-SAMPLE_SIZE = 10
 
 
 class Row(NamedTuple):
@@ -126,11 +124,13 @@ class Comparison:
 
     :param before: a description of the earlier snapshot; ``""`` if there is none.
     :param after: a description of the later one.
+    :param top: the number of tasks, of languages and of changes of each kind to name.
     """
 
-    def __init__(self, before: str, after: str) -> None:
+    def __init__(self, before: str, after: str, top: int = 20) -> None:
         self.before = before
         self.after = after
+        self.top = top
         self.total = Figures()
         self.tasks: defaultdict[str, Figures] = defaultdict(Figures)
         self.languages: defaultdict[str, Figures] = defaultdict(Figures)
@@ -157,7 +157,7 @@ class Comparison:
         else:
             for figures in (task, *others):
                 figures.removed += 1
-        if len(self.sample[kind]) < SAMPLE_SIZE:
+        if len(self.sample[kind]) < self.top:
             self.sample[kind].append(change)
 
     @property
@@ -165,8 +165,8 @@ class Comparison:
         """The fraction of the earlier snapshot that was removed; 0 if that is empty."""
         return self.total.removed / self.total.before if self.total.before else 0.0
 
-    def summary(self, top: int) -> dict[str, Any]:
-        """Return JSON-safe values of bounded size: ``top`` tasks and languages by name, the others summed up."""
+    def summary(self) -> dict[str, Any]:
+        """Return JSON-safe values of bounded size: the ``top`` tasks and languages by name, the others summed up."""
         total = self.total
         return {
             "before": self.before,
@@ -178,8 +178,8 @@ class Comparison:
             "moved": total.moved_in,
             "unchanged": total.after - total.added - total.moved_in,
             "removed_fraction": self.removed_fraction,
-            "tasks": ranked("task_name", self.tasks, top),
-            "languages": ranked("language", self.languages, top),
+            "tasks": ranked("task_name", self.tasks, self.top),
+            "languages": ranked("language", self.languages, self.top),
         }
 
 

@@ -70,8 +70,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         (``.parquet``), with the columns ``change`` (``added``, ``removed``, ``moved``), ``task_name``,
         ``previous_task_name``, ``sentence``, ``type``, ``language``. Default None: no file. (templated)
     :param report_path: the HTML page (``.html``) to write a report with a chart to. Default None: no report. (templated)
-    :param top: the number of tasks, and of languages, that the result and the report name, the most changed first; the
-        others are summed up. Default 20.
+    :param top: the number of tasks, and of languages, that the result and the report name, the most changed first, while
+        the others are summed up; and the number of changes of each kind that the report shows. Default 20.
     :param storage_conn_id: ID of the connection for the object store of all these paths. Default None. (templated)
 
     Returns ``{"before", "after", "rows_before", "rows_after", "added", "removed", "moved", "unchanged",
@@ -145,7 +145,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         from airflow_provider_koreai.compare.comparing import compare
         from airflow_provider_koreai.compare.comparison import Limits
         from airflow_provider_koreai.compare.detail import DetailWriter
-        from airflow_provider_koreai.compare.report import check_report_path, html_report
+        from airflow_provider_koreai.compare.report import html_report
+        from airflow_provider_koreai.reports.page import check_report_path
         from airflow_provider_koreai.storage.output import Output
 
         limits = Limits(
@@ -167,12 +168,11 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             detail = None
             if self.detail_path:
                 detail = stack.enter_context(DetailWriter(output("detail_path", self.detail_path)))
-            comparison = compare(before, after, detail.write if detail else None)
+            comparison = compare(before, after, detail.write if detail else None, top)
             exceeded = limits.exceeded(comparison)
             if self.report_path:
                 report = output("report_path", self.report_path)
-                page = html_report(comparison, top, exceeded, str(self.bot_id or "").strip())
-                report.write(page.encode("utf-8", "replace"))
+                report.write(html_report(comparison, exceeded, str(self.bot_id or "").strip()))
         self.log.info(
             "Compared %s (%s utterances) with %s (%s): %s added, %s removed, %s moved to another task",
             comparison.after,
@@ -184,7 +184,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             comparison.total.moved_in,
         )
         result = {
-            **comparison.summary(top),
+            **comparison.summary(),
             "detail_path": str(self.detail_path or ""),
             "report_path": str(self.report_path or ""),
         }

@@ -130,7 +130,7 @@ def test_a_report_is_written_on_request(old: str, new: str, tmp_path: Path) -> N
     report = tmp_path / "folder" / "report.html"
     assert compare(before=old, after=new, report_path=str(report), bot_id=BOT)["report_path"] == str(report)
     assert report.read_text().startswith("<!doctype html>")
-    assert f"Bot: {BOT}" in report.read_text()
+    assert f"of bot {BOT}" in report.read_text()
 
 
 @pytest.mark.parametrize(

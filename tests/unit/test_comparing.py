@@ -127,7 +127,7 @@ def test_changes_and_summary_are_those_of_two_counters(
     for change in found:
         expected.observe(change)
     assert changes == found
-    assert comparison.summary(99) == expected.summary(99)
+    assert comparison.summary() == expected.summary()
 
 
 def test_an_order_of_its_own_makes_no_difference(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_an_order_of_its_own_makes_no_difference(tmp_path: Path) -> None:
     old, new = source(tmp_path, "old.csv", csv_text(data)), source(tmp_path, "new.csv", csv_text(data[::-1]))
     comparison, changes = changes_of(old, new)
     assert changes == []
-    assert comparison.summary(1)["unchanged"] == 50_000
+    assert comparison.summary()["unchanged"] == 50_000
 
 
 def test_what_is_there_twice_counts_twice(tmp_path: Path) -> None:

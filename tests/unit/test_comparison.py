@@ -13,7 +13,6 @@ from airflow_provider_koreai.compare.comparison import (
     ADDED,
     MOVED,
     REMOVED,
-    SAMPLE_SIZE,
     Change,
     Comparison,
     Limits,
@@ -79,8 +78,8 @@ def test_a_pairing_loses_nothing_and_moves_nothing_to_where_it_was(
     assert all(change.previous_task_name != change.row.task_name for change in moved)
 
 
-def comparison(after: dict[str, int], *changes: Change) -> Comparison:
-    made = Comparison("yesterday.csv", "today.csv")
+def comparison(after: dict[str, int], *changes: Change, top: int = 20) -> Comparison:
+    made = Comparison("yesterday.csv", "today.csv", top)
     for task, number in after.items():
         made.count(task, "en", number)
     for change in changes:
@@ -96,7 +95,7 @@ def test_a_summary_counts_before_and_after() -> None:
         Change(REMOVED, row("C")),
         Change(MOVED, row("B"), "A"),
     )
-    summary = made.summary(10)
+    summary = made.summary()
     assert {key: summary[key] for key in list(summary)[:9]} == {
         "before": "yesterday.csv",
         "after": "today.csv",
@@ -127,25 +126,25 @@ def test_a_summary_counts_before_and_after() -> None:
 
 
 def test_a_summary_names_the_most_changed_tasks_and_sums_up_the_others() -> None:
-    made = comparison({f"T{number:04}": 3 for number in range(5000)}, Change(ADDED, row("T4999")))
-    tasks = made.summary(2)["tasks"]
+    made = comparison({f"T{number:04}": 3 for number in range(5000)}, Change(ADDED, row("T4999")), top=2)
+    tasks = made.summary()["tasks"]
     assert [(each["task_name"], each["after"]) for each in tasks] == [
         ("T4999", 3),
         ("T0000", 3),
         ("", 3 * 4998),
     ]
     assert tasks[-1]["others"] == 4998
-    assert len(json.dumps(made.summary(20))) < 5000
+    assert len(json.dumps(made.summary())) < 5000
 
 
 def test_a_summary_is_json_without_nothing_in_it() -> None:
     # None would break the rendering of a downstream template.
-    assert "null" not in json.dumps(Comparison("", "today.csv").summary(20))
+    assert "null" not in json.dumps(Comparison("", "today.csv").summary())
 
 
-def test_of_each_kind_only_a_few_changes_are_kept() -> None:
-    made = comparison({"A": 100}, *[Change(ADDED, row("A", str(number))) for number in range(100)])
-    assert len(made.sample[ADDED]) == SAMPLE_SIZE
+def test_of_each_kind_only_the_first_changes_are_kept() -> None:
+    made = comparison({"A": 100}, *[Change(ADDED, row("A", str(number))) for number in range(100)], top=3)
+    assert [change.row.sentence for change in made.sample[ADDED]] == ["0", "1", "2"]
 
 
 THREE_OF_TEN = [Change(REMOVED, row("A"))] * 3

@@ -16,7 +16,7 @@ PACKAGE = "airflow_provider_koreai"
 # From the ground up; a wing or a module at the root imports its own floor's and lower ones'. One list is one floor.
 FLOORS = (
     ("__init__", "exceptions", "text", "version_compat"),
-    ("arguments", "redaction", "connection_form"),
+    ("arguments", "redaction", "connection_form", "reports"),
     ("api",),
     ("jobs",),
     ("storage",),
