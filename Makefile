@@ -14,15 +14,18 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format e2e compat lowest fuzz bench docs build wheel constraints clean
+.PHONY: help setup demo demo-loop test check format e2e compat lowest fuzz bench docs build wheel constraints clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## create .venv with the package and all that development needs
 
 demo: $(READY) ## run the example DAG on a real Airflow and show what was exported
 	@$(BIN)/python scripts/demo.py
+
+demo-loop: $(READY) ## correct some utterances, and import, verify, train and test them
+	@$(BIN)/python scripts/demo_loop.py
 
 test: $(READY) ## run the unit and integration tests, and those of the documentation
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)

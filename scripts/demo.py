@@ -38,6 +38,7 @@ WAREHOUSE = DEMO / "warehouse.db"
 DAG_ID = "example_koreai_export_utterances"
 CONNECTION, BOT = "AIRFLOW_CONN_KOREAI_DEFAULT", "KOREAI_BOT_ID"
 ROWS_SHOWN = 10
+TASK_WIDTH = 10
 WIDEST_CELL = 56
 TAIL = 60
 
@@ -70,8 +71,9 @@ def main() -> int:
     try:
         with kore_ai() as (connection, bot_id):
             home = prepare_airflow()
-            run_id = run_dag(home, connection, bot_id)
-        result = fetched(home, run_id)
+            conf = {"bot_id": bot_id, "folder": str(FOLDER)}
+            run_id = run_dag(home, DAG_ID, conf, **{CONNECTION: connection})
+        result = returned(home, DAG_ID, run_id, "fetch")
         show_result(result)
         show_table(load(home, result, bot_id))
     except (DemoError, EmulatorError) as error:
@@ -128,18 +130,17 @@ def prepare_airflow() -> Path:
     return home
 
 
-def run_dag(home: Path, connection: str, bot_id: str) -> str:
-    """Run the example DAG, print what its tasks log, and return the run's ID."""
-    step("DAG", f"{DAG_ID} (example_dags/{DAG_ID}.py)")
-    last = newest_run(home)
-    conf = json.dumps({"bot_id": bot_id, "folder": str(FOLDER)})
-    command = [sys.executable, "-m", "airflow", "dags", "test", DAG_ID, "--conf", conf]
+def run_dag(home: Path, dag_id: str, conf: dict[str, Any], **connections: str) -> str:
+    """Run an example DAG, print what its tasks log, and return the run's ID."""
+    step("DAG", f"{dag_id} (example_dags/{dag_id}.py)")
+    last = newest_run(home, dag_id)
+    command = [sys.executable, "-m", "airflow", "dags", "test", dag_id, "--conf", json.dumps(conf)]
     log = home / "run.log"
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
             command,
-            env=environment(home, AIRFLOW_CONN_KOREAI_DEFAULT=connection),
+            env=environment(home, **connections),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -154,7 +155,7 @@ def run_dag(home: Path, connection: str, bot_id: str) -> str:
         except BaseException:
             process.terminate()
             raise
-    run = newest_run(home)
+    run = newest_run(home, dag_id)
     if process.returncode != 0 or run is None or run == last:
         print_tail(log)
         reason = reason_in(log) or f"'airflow dags test' exited with {process.returncode}."
@@ -171,12 +172,13 @@ def what_matters(lines: Iterable[str]) -> Iterator[str]:
             continue
         text, fields = match["text"], match["fields"]
         if started := re.search(r"\[DAG TEST\] starting task_id=(\S+)", text):
-            task = started[1]
+            # The task's own name, without the groups that it is in.
+            task = started[1].rpartition(".")[2]
         elif state := re.search(r" new_state=(\S+)", fields):
             note = ": it waits without a worker slot" if state[1] == "deferred" else ""
-            yield f"{task:<8}{state[1]}{note}"
+            yield f"{task:<{TASK_WIDTH}}{state[1]}{note}"
         elif "airflow_provider_koreai" in match["logger"] or match["level"] in ("error", "critical"):
-            yield f"{task:<8}{text}"
+            yield f"{task:<{TASK_WIDTH}}{text}"
 
 
 def show_result(result: dict[str, object]) -> None:
@@ -296,22 +298,22 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     }
 
 
-def newest_run(home: Path) -> tuple[int, str] | None:
-    """Return the ID and run ID of the DAG's newest run."""
+def newest_run(home: Path, dag_id: str) -> tuple[int, str] | None:
+    """Return the ID and run ID of a DAG's newest run."""
     query = "select id, run_id from dag_run where dag_id = ? order by id desc limit 1"
     with contextlib.closing(sqlite3.connect(home / "airflow.db")) as database:
-        row: tuple[int, str] | None = database.execute(query, (DAG_ID,)).fetchone()
+        row: tuple[int, str] | None = database.execute(query, (dag_id,)).fetchone()
     return row
 
 
-def fetched(home: Path, run_id: str) -> dict[str, object]:
-    """Return the result of the download task."""
-    query = "select value from xcom where dag_id = ? and run_id = ? and task_id = 'fetch' and key = 'return_value'"
+def returned(home: Path, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+    """Return the result of a task."""
+    query = "select value from xcom where dag_id = ? and run_id = ? and task_id = ? and key = 'return_value'"
     with contextlib.closing(sqlite3.connect(home / "airflow.db")) as database:
-        row = database.execute(query, (DAG_ID, run_id)).fetchone()
+        row = database.execute(query, (dag_id, run_id, task_id)).fetchone()
     if row is None:
-        raise DemoError("the task 'fetch' left no result in Airflow's database.")
-    result: dict[str, object] = json.loads(row[0])
+        raise DemoError(f"the task {task_id!r} left no result in Airflow's database.")
+    result: dict[str, Any] = json.loads(row[0])
     return result
 
 

@@ -52,7 +52,8 @@ class World:
             (nightly,) = (one for one in BLOCKS if one.page == "docs/nightly.md")
             code = nightly.code.replace("/data/", f"{data}/")
             (data / "dags" / "koreai_nightly.py").write_text(code, "utf-8")
-            shutil.copy(self.folder / "utterances.csv", data / "koreai")
+            for name in ("utterances.csv", "corrected.json", "backup.json"):
+                shutil.copy(self.folder / name, data / "koreai")
         return block.code.replace("/data/", f"{data}/").replace(EMULATOR_URL, self.emulator.base_url)
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -83,10 +84,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                     emulator.control.configure_bot(bot_id)
                     KoreAIHook().start_export(bot_id)
                 KoreAIHook().download_export(BOTS[0], str(folder / "utterances.csv"))
+                KoreAIHook().start_export(BOTS[0], file_type="json")
+                KoreAIHook().download_export(BOTS[0], str(folder / "backup.json"))
+            entries = json.loads((folder / "backup.json").read_text("utf-8"))
+            corrected = json.dumps([entry for entry in entries if entry.get("taskName")])
+            (folder / "corrected.json").write_text(corrected, "utf-8")
             keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
             client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
             client.create_bucket(Bucket="lake")
-            client.upload_file(str(folder / "utterances.csv"), "lake", "koreai/utterances.csv")
+            for name in ("utterances.csv", "corrected.json"):
+                client.upload_file(str(folder / name), "lake", f"koreai/{name}")
             yield made
     finally:
         s3.stop()

@@ -94,7 +94,12 @@ PROVOKED: dict[str, Callable[[EmulatorControl, str, Path], Any]] = {
     "is not the CSV file of an export: it is HTML or XML": download({}, kind="html"),
 }
 # Other words of Kore.ai's, which the emulator takes from its documentation.
-OF_THE_EMULATOR = ("possibly a replay", '"exp" must be <= 1 hour(s)')
+OF_THE_EMULATOR = (
+    "possibly a replay",
+    '"exp" must be <= 1 hour(s)',
+    "Scope is incorrect",
+    "Test Suite not found",
+)
 # Airflow's.
 OF_AIRFLOW: tuple[str, ...] = ()
 # No text, but code.
