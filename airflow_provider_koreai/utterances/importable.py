@@ -13,9 +13,10 @@ import io
 import json
 import shutil
 import tempfile
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from airflow_provider_koreai.arguments import choice
@@ -235,7 +236,7 @@ def _rows(file: ImportFile) -> Iterator[tuple[Utterance, bool]]:
         if file.file_type == "csv":
             _check_header(file)
             file.content.seek(0)
-            yield from ((utterance, False) for utterance in utterances_in("csv", stream))
+            yield from zip(utterances_in("csv", stream), repeat(False))
         else:
             yield from read_json(stream)
     except KoreAIFileError as error:
@@ -275,24 +276,22 @@ def _problems(file: ImportFile) -> tuple[int, list[_Problem]]:
     """Return how many rows a file has, and which of them Kore.ai cannot import."""
     problems: list[_Problem] = []
     number = 0
-    first_of: dict[tuple[str | None, str | None, str], int] = {}
-    for number, utterance in enumerate(file.utterances(), start=1):
-        key = (utterance.task_name, utterance.language, utterance.sentence)
-        first = first_of.setdefault(key, number)
-        text = _problem(utterance)
+    # Of each task and language, the sentences and their first rows.
+    places: defaultdict[tuple[str | None, str | None], dict[str, int]] = defaultdict(dict)
+    for number, ((task, sentence, _, language, _, _), _) in enumerate(_rows(file), start=1):
+        first = places[task, language].setdefault(sentence, number)
+        text = _problem(task, sentence)
         if text or first != number:
             problems.append(_Problem(number, text, first))
     return number, problems
 
 
-def _problem(utterance: Utterance) -> str | None:
-    if not utterance.sentence.strip():
+def _problem(task: str | None, sentence: str) -> str | None:
+    if not sentence or sentence.isspace():
         return "has no sentence"
-    if len(utterance.sentence) > LONGEST_SENTENCE:
-        return (
-            f"has a sentence of {len(utterance.sentence):,} characters (Kore.ai accepts {LONGEST_SENTENCE:,})"
-        )
-    if not (utterance.task_name or "").strip():
+    if len(sentence) > LONGEST_SENTENCE:
+        return f"has a sentence of {len(sentence):,} characters (Kore.ai accepts {LONGEST_SENTENCE:,})"
+    if not task or task.isspace():
         return "has no taskName"
     return None
 
