@@ -112,6 +112,18 @@ def test_retry_waits_for_the_export_of_a_try_that_was_killed(
     }
 
 
+@about(Scenario("e2e_import", {"import_seconds": NEVER}))
+def test_retry_waits_for_the_import_of_a_try_that_was_killed(run: Launched) -> None:
+    run.wait_until_polled(call="import_status")
+    kill(psutil.Process(run.wait_for_task("import", "running")["pid"]))
+    run.deployment.wait_until("there is a second try", lambda: run.task("import")["try_number"] == 2, 120)
+    run.wait_until_polled(since=time.time(), call="import_status")
+    run.configure(import_seconds=0)
+    assert run.wait_for_task("import")["state"] == "success"
+    assert len(run.koreai.calls(run.bot, "import")) == 1
+    assert run.xcoms("import")["copied"] == 2
+
+
 # Last: by now its time is nearly over.
 def test_timeout_counts_from_the_first_start_of_the_wait_when_the_triggerer_was_killed(crash: Crash) -> None:
     late = crash.ends_at_deadline

@@ -135,11 +135,11 @@ class Launched(Run):
         """Let its running export be done."""
         self.configure(seconds=0)
 
-    def wait_until_polled(self, *, since: float = 0.0, timeout: float = 120) -> None:
-        """Wait until a status call about its bot was answered."""
+    def wait_until_polled(self, *, since: float = 0.0, timeout: float = 120, call: str = "status") -> None:
+        """Wait until a status call about its bot was answered; ``call`` is the emulator's name of that of another job."""
         self.deployment.wait_until(
             f"a status call about {self.bot}",
-            lambda: self.koreai.calls(self.bot, "status", since=since, status=200),
+            lambda: self.koreai.calls(self.bot, call, since=since, status=200),
             timeout,
         )
 
