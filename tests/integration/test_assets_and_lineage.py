@@ -24,6 +24,7 @@ from datetime import datetime, timezone
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
 
 from airflow_provider_koreai.assets.koreai import koreai_asset
+from airflow_provider_koreai.operators.import_utterances import KoreAIImportUtterancesOperator
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator, KoreAIExportUtterancesOperator,
 )
@@ -46,7 +47,10 @@ with DAG("{DAG_ID}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
         outlets=OUTLETS,
         **export_of,
     )
-    export >> wait >> fetch
+    send = KoreAIImportUtterancesOperator(
+        task_id="send", bot_id="{BOT}", path=fetch.output["path"], on_invalid="drop"
+    )
+    export >> wait >> fetch >> send
 """
 
 
@@ -129,15 +133,20 @@ def test_a_local_file_has_an_empty_address_as_airflow_logs_an_error_without_one(
     assert run.xcoms["fetch", "koreai_file_url"] == ""
 
 
-@pytest.fixture
-def complete(run) -> dict[str, Any]:
-    """OpenLineage's event of the download's end."""
+def end_of(run: Run, task_id: str) -> dict[str, Any]:
+    """OpenLineage's event of a task's end."""
     (event,) = (
         event
         for event in run.lineage
-        if event["eventType"] == "COMPLETE" and event["job"]["name"] == f"{DAG_ID}.fetch"
+        if event["eventType"] == "COMPLETE" and event["job"]["name"] == f"{DAG_ID}.{task_id}"
     )
     return event
+
+
+@pytest.fixture
+def complete(run) -> dict[str, Any]:
+    """OpenLineage's event of the download's end."""
+    return end_of(run, "fetch")
 
 
 def test_openlineage_has_the_bot_as_the_input(run, complete, emulator_process):
@@ -154,6 +163,14 @@ def test_openlineage_has_the_file_as_the_output(run, complete):
     assert (statistics["rowCount"], statistics["size"]) == (364, run.file.stat().st_size)
     columns = [field["name"] for field in file["facets"]["schema"]["fields"]]
     assert columns == run.file.read_text().splitlines()[0].split(",")
+
+
+def test_openlineage_has_an_imports_file_as_the_input_and_the_bot_as_the_output(run, emulator_process):
+    event = end_of(run, "send")
+    (file,), (bot,) = event["inputs"], event["outputs"]
+    address = emulator_process.base_url.removeprefix("http://")
+    assert (file["namespace"], file["name"]) == ("file", os.path.realpath(run.file))
+    assert (bot["namespace"], bot["name"]) == (f"koreai://{address}", BOT)
 
 
 def test_openlineage_gets_no_secret(run, emulator_process):
