@@ -29,11 +29,19 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-koreai",
         "name": _INTEGRATION,
-        "description": "Export the ML utterances of `Kore.ai <https://kore.ai/>`__ bots, unattended.",
+        "description": "Export, check, import and train the ML utterances of `Kore.ai <https://kore.ai/>`__ bots, unattended.",
         "versions": [__version__],
         "integrations": [{"integration-name": _INTEGRATION, "external-doc-url": _DOCS, "tags": ["service"]}],
         "operators": _modules(
-            "operators", "koreai", "compare_utterances", "convert_utterances", "load_utterances"
+            "operators",
+            "batch_test",
+            "compare_utterances",
+            "convert_utterances",
+            "import_utterances",
+            "koreai",
+            "load_utterances",
+            "train",
+            "verify_import",
         ),
         "sensors": _modules("sensors", "koreai"),
         "hooks": _modules("hooks", "koreai", "way_back"),

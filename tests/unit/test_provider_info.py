@@ -277,3 +277,10 @@ def test_airflow_lists_the_hook():
     assert row["conn_id_attribute_name"] == "koreai_conn_id"
     assert row["package_name"] == DISTRIBUTION
     assert row["hook_name"] == "Kore.ai"
+
+
+def test_every_module_with_an_operator_is_listed():
+    folder = Path(airflow_provider_koreai.__file__).parent / "operators"
+    there = {path.stem for path in folder.glob("*.py") if "    template_fields" in path.read_text("utf-8")}
+    (entry,) = INFO["operators"]
+    assert {module.rpartition(".")[2] for module in entry["python-modules"]} == there
