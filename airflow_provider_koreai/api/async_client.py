@@ -203,16 +203,18 @@ def _ingredients(settings: ConnectionSettings) -> tuple[int, ssl.SSLContext, str
 async def _attempt(
     client: httpx.AsyncClient, settings: ConnectionSettings, request: ApiRequest, token: str
 ) -> ApiAnswer | KoreAIError:
+    import anyio  # httpx depends on it
     import httpx
 
     timeout = httpx.Timeout(settings.timeout, pool=None)
     try:
-        with quiet_http_logs():  # httpx logs a line at INFO for each call
-            return await asyncio.wait_for(_exchange(client, request, token, timeout), 2 * settings.timeout)
-    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, asyncio.TimeoutError) as error:
+        # Not asyncio.wait_for, which before Python 3.12 may swallow a cancellation: the trigger would never end.
+        with quiet_http_logs(), anyio.fail_after(2 * settings.timeout):  # httpx logs a line at INFO for each call
+            return await _exchange(client, request, token, timeout)
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
         if isinstance(error, httpx.InvalidURL):
             return not_callable(settings, error)
-        is_ours = isinstance(error, (asyncio.TimeoutError, TimeoutError)) and error.args == ()
+        is_ours = isinstance(error, TimeoutError) and error.args == ()
         return no_answer(request, settings, TOO_SLOW if is_ours else explain(error, settings.timeout))
 
 
