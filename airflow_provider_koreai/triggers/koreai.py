@@ -1,4 +1,8 @@
-"""The triggers: each waits for a job of its kind in the triggerer, so that the wait takes no worker slot."""
+"""
+The triggers: each waits for a job of its kind in the triggerer, so that the wait takes no worker slot.
+
+``KoreAIExportEventTrigger`` is for asset watchers and lives in a module of its own.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,21 @@ from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
 from airflow_provider_koreai.jobs.imports import ImportWatch
 from airflow_provider_koreai.jobs.training import Training, TrainingWatch
 from airflow_provider_koreai.jobs.waiting import Wait
+from airflow_provider_koreai.triggers.export_event import KoreAIExportEventTrigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from airflow_provider_koreai.hooks.koreai import KoreAIHook
     from airflow_provider_koreai.jobs.watch import Watch
+
+__all__ = [
+    "KoreAIBatchTestStatusTrigger",
+    "KoreAIExportEventTrigger",
+    "KoreAIExportStatusTrigger",
+    "KoreAIImportStatusTrigger",
+    "KoreAITrainingStatusTrigger",
+]
 
 _WAIT = ("poll_interval", "deadline", "timeout", "began", "not_before", "koreai_conn_id")
 
