@@ -45,7 +45,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors", "koreai"),
         "hooks": _modules("hooks", "koreai", "way_back"),
-        "triggers": _modules("triggers", "koreai"),
+        "triggers": _modules("triggers", "koreai", "export_event"),
         "asset-uris": _ASSET_URIS,
         # What Airflow 2 calls them.
         "dataset-uris": _ASSET_URIS,

@@ -209,7 +209,10 @@ async def _attempt(
     timeout = httpx.Timeout(settings.timeout, pool=None)
     try:
         # Not asyncio.wait_for, which before Python 3.12 may swallow a cancellation: the trigger would never end.
-        with quiet_http_logs(), anyio.fail_after(2 * settings.timeout):  # httpx logs a line at INFO for each call
+        with (
+            quiet_http_logs(),
+            anyio.fail_after(2 * settings.timeout),
+        ):  # httpx logs a line at INFO for each call
             return await _exchange(client, request, token, timeout)
     except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
         if isinstance(error, httpx.InvalidURL):

@@ -17,6 +17,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from packaging.requirements import Requirement
 
 from .blocks import BLOCKS, ROOT, of_kind
@@ -42,6 +43,8 @@ def test_each_block_is_of_a_kind_that_is_run():
 
 @cases("dag", "tasks")
 def test_a_dag_runs_to_success(dag_outcomes, world, block):
+    if "AssetWatcher" in block.code and not AIRFLOW_V_3_0_PLUS:
+        pytest.skip("Airflow 2 has no asset watchers")
     outcome = dag_outcomes.get(block.name, {"error": "the file defines no DAG"})
     log = (world.folder / "dags" / "log").read_text()[-6000:]
     assert "error" not in outcome, outcome["error"]

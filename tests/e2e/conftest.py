@@ -39,6 +39,8 @@ def deployment(emulator: EmulatorProcess, request: pytest.FixtureRequest) -> Ite
     with Deployment(DAGS, {"core.test_connection": "Enabled"}) as running:
         # As users have it: in the database, encrypted.
         running.add_connection("koreai_default", emulator.connection())
+        # Or the exports of other tests would start runs of it.
+        running.api.call("PATCH", "dags/example_koreai_on_export", json={"is_paused": True})
         request.config.stash[_DEPLOYMENT] = running
         yield running
         del request.config.stash[_DEPLOYMENT]

@@ -15,6 +15,7 @@ from airflow import __version__ as airflow_version
 
 from tests.support.examples import EXAMPLES, FILES, FOLDER, TABLE, TRAVEL
 from tests.support.installation import xcom
+from tests.support.scenarios import KoreAI
 from tests.support.warehouses import sqlite_warehouse
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ def test_each_example_has_a_scenario():
 
 @pytest.mark.parametrize("dated", [True, pytest.param(False, marks=UNDATED)], ids=["dated", "undated"])
 @pytest.mark.parametrize("name", FILES)
-def test_example_runs_to_success(run_dag, tmp_path, name, dated):
+def test_example_runs_to_success(run_dag, emulator, tmp_path, name, dated):
     example = EXAMPLES[name]
+    if example.watches:
+        KoreAI(emulator).start_export(TRAVEL)
     warehouse, connection = sqlite_warehouse(tmp_path / "warehouse.db")
     environment = {f"AIRFLOW_CONN_{example.warehouse.upper()}": connection} if example.warehouse else {}
     if example.after:
