@@ -40,6 +40,7 @@ def get_provider_info() -> dict[str, Any]:
             "import_utterances",
             "koreai",
             "load_utterances",
+            "report_utterances",
             "train",
             "verify_import",
         ),
