@@ -143,11 +143,11 @@ class KoreAICompareUtterancesOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_koreai.compare.comparing import compare
-        from airflow_provider_koreai.compare.comparison import Limits
-        from airflow_provider_koreai.compare.detail import DetailWriter
+        from airflow_provider_koreai.compare.comparison import DETAIL_COLUMNS, DETAIL_REQUIRED, Change, Limits
         from airflow_provider_koreai.compare.report import html_report
         from airflow_provider_koreai.reports.page import check_report_path
         from airflow_provider_koreai.storage.output import Output
+        from airflow_provider_koreai.utterances.detail import DetailWriter
 
         limits = Limits(
             fraction("max_removed_fraction", self.max_removed_fraction),
@@ -165,10 +165,15 @@ class KoreAICompareUtterancesOperator(BaseOperator):
                 made = Output(name, path, storage_conn_id=self.storage_conn_id or None, log=self.log)
                 return stack.enter_context(made)
 
-            detail = None
+            observe = None
             if self.detail_path:
-                detail = stack.enter_context(DetailWriter(output("detail_path", self.detail_path)))
-            comparison = compare(before, after, detail.write if detail else None, top)
+                made = DetailWriter(output("detail_path", self.detail_path), DETAIL_COLUMNS, DETAIL_REQUIRED)
+                detail = stack.enter_context(made)
+
+                def observe(change: Change) -> None:
+                    detail.write(change.columns())
+
+            comparison = compare(before, after, observe, top)
             exceeded = limits.exceeded(comparison)
             if self.report_path:
                 report = output("report_path", self.report_path)

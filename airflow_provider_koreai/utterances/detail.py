@@ -1,4 +1,4 @@
-"""The changes that a comparison found, as a file: CSV (also compressed) or Parquet, depending on its name."""
+"""What a task found, one finding a line: CSV (also compressed) or Parquet, depending on the file's name."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import io
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_koreai.compare.comparison import DETAIL_COLUMNS
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.storage.compression import compressor_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_koreai.compare.comparison import Change
     from airflow_provider_koreai.storage.compression import Compressor
     from airflow_provider_koreai.storage.output import Output
 
-# Changes that are Python objects at a time.
+# Rows that are Python objects at a time.
 _BATCH = 4096
-_REQUIRED = ("change", "sentence")
 
 
 class DetailWriter:
-    """Writes changes, as a context manager inside that of the output."""
+    """
+    Writes rows of texts, as a context manager inside that of the output.
 
-    def __init__(self, output: Output) -> None:
-        self._rows: list[tuple[str | None, ...]] = []
+    :param required: the columns that are never None.
+    """
+
+    def __init__(self, output: Output, columns: Sequence[str], required: Sequence[str]) -> None:
+        self._columns, self._required = columns, required
+        self._rows: list[Sequence[str | None]] = []
         self._stack = ExitStack()
         self._write = self._open(output)
 
@@ -39,9 +41,9 @@ class DetailWriter:
             self._flush()
         self._stack.__exit__(*error)
 
-    def write(self, change: Change) -> None:
-        """Add a change."""
-        self._rows.append(change.columns())
+    def write(self, row: Sequence[str | None]) -> None:
+        """Add a row."""
+        self._rows.append(row)
         if len(self._rows) >= _BATCH:
             self._flush()
 
@@ -50,11 +52,11 @@ class DetailWriter:
         if argument.text.lower().endswith(".parquet"):
             from airflow_provider_koreai.utterances.parquet import ParquetWriter
 
-            parquet = self._stack.enter_context(ParquetWriter(output, DETAIL_COLUMNS, required=_REQUIRED))
+            parquet = self._stack.enter_context(ParquetWriter(output, self._columns, required=self._required))
             return lambda rows: parquet.write(list(zip(*rows, strict=True)))
         if argument.file_type == "csv":
             compressor = compressor_factory(argument.compression)() if argument.compression else None
-            return self._stack.enter_context(_CsvWriter(output, compressor)).write
+            return self._stack.enter_context(_CsvWriter(output, self._columns, compressor)).write
         raise KoreAIConfigurationError(
             f"detail_path={argument.text!r:.200} must end in .csv, .csv.gz, .csv.zst or .parquet."
         )
@@ -66,12 +68,13 @@ class DetailWriter:
 
 
 class _CsvWriter:
-    def __init__(self, output: Output, compressor: Compressor | None) -> None:
+    def __init__(self, output: Output, columns: Sequence[str], compressor: Compressor | None) -> None:
         self._output = output
+        self._columns = columns
         self._compressor = compressor
 
     def __enter__(self) -> _CsvWriter:
-        self.write([DETAIL_COLUMNS])
+        self.write([self._columns])
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
