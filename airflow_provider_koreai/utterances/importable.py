@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from airflow_provider_koreai.arguments import choice
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.utterances.json_array import JsonArrayParser
+from airflow_provider_koreai.utterances.model import LONGEST_SENTENCE
 from airflow_provider_koreai.utterances.parquet import read_parquet
 from airflow_provider_koreai.utterances.reading import (
     csv_reader,
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.utterances.model import Utterance
     from airflow_provider_koreai.version_compat import Log
 
-# Characters; Kore.ai's limit.
-LONGEST_SENTENCE = 3000
 ON_INVALID = ("fail", "drop")
 CSV_COLUMNS = ("taskName", "sentence", "type", "language")
 # Files up to this size are kept in memory while they are sent, larger ones in a temporary file.

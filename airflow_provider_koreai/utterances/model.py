@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+# Characters; Kore.ai's limit.
+LONGEST_SENTENCE = 3000
+
 
 class Utterance(NamedTuple):
     """
