@@ -150,6 +150,10 @@ class KoreAIComparisonError(KoreAIError, AirflowFailException):
     """Two snapshots differ by more than the task allows; the text contains the numbers."""
 
 
+class KoreAIQualityError(KoreAIError, AirflowFailException):
+    """Utterances have more problems than the task allows; the text contains the numbers."""
+
+
 class _FinalFailedError(KoreAIExportFailedError, AirflowFailException):
     """A failed export, in a task that did not start it: a retry would find the same one."""
 
@@ -216,6 +220,7 @@ _BY_NAME: Mapping[str, type[KoreAIError]] = {
         KoreAIFileError,
         KoreAIDatabaseError,
         KoreAIComparisonError,
+        KoreAIQualityError,
     )
 }
 

@@ -15,7 +15,6 @@ from airflow_provider_koreai.operators.koreai import (
     KoreAIExportUtterancesOperator,
 )
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
-from airflow_provider_koreai.operators.report_utterances import KoreAIReportUtterancesOperator
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 from airflow_provider_koreai.task_groups import koreai_export_utterances
 
@@ -28,7 +27,6 @@ OPERATORS = (
     KoreAILoadUtterancesOperator,
     KoreAICompareUtterancesOperator,
     KoreAIConvertUtterancesOperator,
-    KoreAIReportUtterancesOperator,
 )
 
 

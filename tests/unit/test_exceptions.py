@@ -28,6 +28,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIImportFailedError,
     KoreAIImportTimeoutError,
     KoreAIImportUncertainError,
+    KoreAIQualityError,
     KoreAIRateLimitError,
     KoreAIRefusedError,
     KoreAIRequestError,
@@ -60,6 +61,7 @@ FAILS_AT_ONCE = {
     KoreAIDownloadError: False,
     KoreAIFileError: True,
     KoreAIComparisonError: True,
+    KoreAIQualityError: True,
     KoreAIDatabaseError: False,
 }
 
