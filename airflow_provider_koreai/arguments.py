@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,21 @@ def refuse_literals(**arguments: tuple[object, tuple[str, ...]]) -> None:
 def file_type_argument(value: object) -> str | None:
     """Return ``csv``, ``json``, or None for any."""
     return None if value is None or value == "" else choice("file_type", value, FILE_TYPES)
+
+
+def names(name: str, value: object) -> list[str]:
+    """Return the names in a list, or in a text with commas between them, each once."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if value is None:
+        return []
+    # A list that a template rendered to text has brackets and quotes.
+    if not isinstance(parts, Iterable) or not all(
+        isinstance(p, str) and not re.search(r"[\[\]'\"]", p) for p in parts
+    ):
+        raise KoreAIConfigurationError(
+            f"{name}={value!r:.80} is not accepted; use a list of texts, or one text with commas between them."
+        )
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
 def language_code(value: object) -> str:

@@ -41,11 +41,12 @@ def get_provider_info() -> dict[str, Any]:
             "import_utterances",
             "koreai",
             "load_utterances",
+            "report_utterances",
             "train",
             "verify_import",
         ),
         "sensors": _modules("sensors", "koreai"),
-        "hooks": _modules("hooks", "koreai", "way_back"),
+        "hooks": _modules("hooks", "koreai"),
         "triggers": _modules("triggers", "koreai", "export_event"),
         "asset-uris": _ASSET_URIS,
         # What Airflow 2 calls them.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection, Context, ResumableJobMixin
+    from airflow.providers.common.compat.sdk import Connection, ResumableJobMixin
 else:
     try:
         from airflow.providers.common.compat.sdk import ResumableJobMixin
@@ -19,14 +19,7 @@ else:
         except (ImportError, AttributeError):
 
             class ResumableJobMixin:
-                """Before 3.3, Airflow stores nothing to resume a job from: every try submits a new one."""
-
-                external_id_key: str = "remote_job_id"
-
-                def execute_resumable(self, context: Context) -> Any:
-                    external_id = self.submit_job(context)
-                    self.poll_until_complete(external_id, context)
-                    return self.get_job_result(external_id, context)
+                """Before 3.3, Airflow stores nothing to resume a job from, so this is never called."""
 
 
 async def get_async_extra_dejson(connection: Connection) -> dict[str, Any]:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from airflow_provider_koreai.compare.comparison import Change, Comparison, Row, pair
+from airflow_provider_koreai.compare.comparison import Comparison, changes
 from airflow_provider_koreai.exceptions import KoreAIError, KoreAIFileError
 from airflow_provider_koreai.storage.paths import PathArgument, local_path
 from airflow_provider_koreai.text import is_storable, storable
 from airflow_provider_koreai.utterances.reading import open_export, read_utterances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow_provider_koreai.compare.comparison import Change
 
     # Task name, sentence, type and language, None or "" where there is none; more cells are ignored.
     Cells = Sequence[Any]
@@ -115,7 +116,10 @@ def compare(
         names = list(labels.numbers)
         for number, count in counts.items():
             comparison.count(names[number].task_name, names[number].language, count)
-        for change in _changes(database.execute(_CHANGES), names):
+        found = (
+            (sentence, names[number], surplus) for sentence, number, surplus in database.execute(_CHANGES)
+        )
+        for change in changes(found):
             comparison.observe(change)
             if observe is not None:
                 observe(change)
@@ -151,16 +155,6 @@ def _rows(source: Source, labels: _Labels, counts: Counter[int]) -> Iterator[tup
         numbers = list(map(labels.__getitem__, zip(tasks, types, languages, strict=True)))
         counts.update(numbers)
         yield from zip(map(hash, zip(sentences, numbers, strict=True)), sentences, numbers, strict=True)
-
-
-def _changes(found: Iterable[tuple[str, int, int]], names: Sequence[_Label]) -> Iterator[Change]:
-    for sentence, group in groupby(found, key=itemgetter(0)):
-        sides: defaultdict[str, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
-        for _, number, surplus in group:
-            task, kind, language = names[number]
-            sides[language][surplus > 0].extend([Row(task, sentence, kind, language)] * abs(surplus))
-        for language in sorted(sides):
-            yield from pair(*sides[language])
 
 
 @contextmanager

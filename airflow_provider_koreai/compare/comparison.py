@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -48,6 +50,20 @@ class Change(NamedTuple):
             row.type or None,
             row.language or None,
         )
+
+
+def changes(found: Iterable[tuple[str, tuple[str, str, str], int]]) -> Iterator[Change]:
+    """
+    Decide what happened to the utterances that two snapshots do not share.
+
+    :param found: sorted by sentence: it, its task, type and language, and how many more the later snapshot has.
+    """
+    for sentence, group in groupby(found, key=itemgetter(0)):
+        sides: defaultdict[str, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
+        for _, (task, kind, language), surplus in group:
+            sides[language][surplus > 0].extend([Row(task, sentence, kind, language)] * abs(surplus))
+        for language in sorted(sides):
+            yield from pair(*sides[language])
 
 
 def pair(removed: Iterable[Row], added: Iterable[Row]) -> Iterator[Change]:
@@ -160,6 +176,11 @@ class Comparison:
                 figures.removed += 1
         if len(self.sample[kind]) < self.top:
             self.sample[kind].append(change)
+
+    def everything_was_added(self) -> None:
+        """Note that there is no earlier snapshot, after all utterances were counted."""
+        for figures in (*self.tasks.values(), *self.languages.values(), self.total):
+            figures.added = figures.after
 
     @property
     def removed_fraction(self) -> float:

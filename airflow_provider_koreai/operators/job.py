@@ -77,7 +77,7 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
         if not self.wait_for_completion:
             return self.started(self.submit_job(context), context)
         with self._forgetting(context):
-            if self.is_resumable():
+            if self.is_resumable() and context.get("task_state_store") is not None:
                 self.execute_resumable(context)
             else:
                 self.poll_until_complete(self.submit_job(context), context)

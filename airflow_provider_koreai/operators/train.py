@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_koreai.arguments import language_code
-from airflow_provider_koreai.exceptions import KoreAITrainingFailedError
+from airflow_provider_koreai.exceptions import KoreAIRefusedError, KoreAITrainingFailedError
 from airflow_provider_koreai.jobs.training import Training, TrainingWatch
 from airflow_provider_koreai.links.koreai import KoreAIBotLink
 from airflow_provider_koreai.operators.job import JobOperator
@@ -74,7 +74,7 @@ class KoreAITrainOperator(JobOperator):
 
     def submit_job(self, context: Context) -> dict[str, Any]:
         language = language_code(self.language)
-        before = self.hook.get_training(self.bot_id, language) if self.wait_for_completion else None
+        before = self._latest(language) if self.wait_for_completion else None
         started = self.hook.start_training(self.bot_id, language)
         context["ti"].xcom_push(key="training_id", value=started.training_id)
         self.log.info(
@@ -89,6 +89,14 @@ class KoreAITrainOperator(JobOperator):
             "before": before.note() if before else None,
             "asked_for": self.asked_for(),
         }
+
+    def _latest(self, language: str) -> Training | None:
+        try:
+            return self.hook.get_training(self.bot_id, language)
+        except KoreAIRefusedError as error:
+            # It is not documented what Kore.ai answers for a bot that was never trained.
+            self.log.info("There is no training before this one, it seems. %s", error)
+            return None
 
     def watch_for(self, note: dict[str, Any]) -> TrainingWatch:
         before = Training.of_note(self.bot_id, note["language"], note["before"])

@@ -8,9 +8,13 @@ sentences and the like are data: jinja2 escapes them, and ``shown`` removes what
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
 
 # Control characters, and those that would reverse the direction of the text around them.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -36,13 +40,35 @@ def html_page(template: str, **values: Any) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "moment": _moment,
         "name": _name,
-        "shown": shown,
         "number": "{:,}".format,
         "percent": "{:.2%}".format,
+        "points": points,
+        "shown": shown,
+        "signed": _signed,
     }
     # A JSON export may hold halves of surrogate pairs, which UTF-8 cannot express.
     return environment.get_template(template).render(values).encode("utf-8", "replace")
+
+
+def points(values: Sequence[int], times: Sequence[datetime]) -> list[tuple[int, int]]:
+    """Place values on a field of 300 by 60, the highest on top; a change of a few in a hundred stays a small one."""
+    low, high = min(values), max(values)
+    room = max(high - low, high * 0.05, 1)
+    began, span = times[0], (times[-1] - times[0]).total_seconds() or 1
+    return [
+        (round((time - began).total_seconds() / span * 300), round(60 - (value - low) / room * 60))
+        for value, time in zip(values, times, strict=True)
+    ]
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d}" if (time.hour, time.minute) == (0, 0) else f"{time:%Y-%m-%d %H:%M}"
+
+
+def _signed(number: int) -> str:
+    return f"{number:+,}".replace("-", "\N{MINUS SIGN}") if number else "0"
 
 
 def _name(entry: dict[str, Any]) -> str:

@@ -159,10 +159,10 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
             connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
         elif dialect == "postgresql":
-            if not reading:
-                # At a stricter level, which a connection can choose, a task that waited for a lock would not see what
-                # the other task has written.
-                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            # All statements that read see the same rows. When writing at a stricter level, which a connection can
+            # choose, a task that waited for a lock would not see what the other task has written.
+            level = "REPEATABLE READ READ ONLY" if reading else "READ COMMITTED"
+            connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {level}")
             connection.exec_driver_sql("SELECT set_config('lock_timeout', %s, true)", (str(milliseconds),))
         elif dialect in MYSQL:
             connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {max(1, int(LOCK_TIMEOUT))}")

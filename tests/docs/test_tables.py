@@ -15,6 +15,7 @@ from airflow_provider_koreai.operators.koreai import (
     KoreAIExportUtterancesOperator,
 )
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
+from airflow_provider_koreai.operators.report_utterances import KoreAIReportUtterancesOperator
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 from airflow_provider_koreai.task_groups import koreai_export_utterances
 
@@ -27,6 +28,7 @@ OPERATORS = (
     KoreAILoadUtterancesOperator,
     KoreAICompareUtterancesOperator,
     KoreAIConvertUtterancesOperator,
+    KoreAIReportUtterancesOperator,
 )
 
 

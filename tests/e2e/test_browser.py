@@ -7,7 +7,6 @@ With ``E2E_SCREENSHOTS=<folder>`` the pictures of the documentation are made ane
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from tests.support.browser import chromium
 from tests.support.certificates import Authority
 from tests.support.proxy import LoopbackProxy
 from tests.support.scenarios import Launched, Scenario
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tests.support.scenarios import KoreAI
 
 BOT = "st-demo-travel"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 60
 OPEN_BOT, OPEN_FILE = "Open in Kore.ai", "Exported file"
 SCREENSHOTS = os.environ.get("E2E_SCREENSHOTS")
@@ -122,31 +121,10 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def browser(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    programs = next(filter(None, map(shutil.which, BROWSERS)), None), shutil.which("chromedriver")
-    if not all(programs):
-        pytest.skip("no browser: install chromium and chromedriver (Debian: chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",  # CI runs as root
-        "--disable-dev-shm-usage",
-        "--no-proxy-server",
-        "--hide-scrollbars",
-        "--force-prefers-reduced-motion",
-        "--lang=en",
-        "--window-size=1200,1040",
-        f"--user-data-dir={tmp_path_factory.mktemp('browser')}",
-    ):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
     pictures = Path(SCREENSHOTS) if SCREENSHOTS else tmp_path_factory.mktemp("pictures")
     pictures.mkdir(parents=True, exist_ok=True)
-    try:
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
         yield Browser(driver, deployment.api.base_url, pictures)
-    finally:
-        driver.quit()
 
 
 FORM = "//*[@role='dialog']"

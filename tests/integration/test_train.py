@@ -78,6 +78,13 @@ def test_an_older_platform_shows_it_by_running(mode, emulator):
 
 
 @modes
+def test_a_bot_that_was_never_trained_is_trained(mode, emulator):
+    body = '{"errors":[{"msg":"No training found","code":404}]}'
+    emulator.control.add_fault(BOT, "train_status", "http", status=404, body=body)
+    assert run_task(operator(mode))["status"] == "Finished"
+
+
+@modes
 def test_a_failed_training_may_be_retried(mode, emulator):
     emulator.control.configure_bot(BOT, train_fail=True)
     with pytest.raises(
