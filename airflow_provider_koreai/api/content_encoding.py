@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Bytes that a download reads or decodes at most at a time. That much is allocated each time; of larger blocks, most
-# would stay unused.
-CHUNK = 256 << 10
+# Bytes that a download reads or decodes at most at a time.
+CHUNK = 1 << 20
 KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
 
 

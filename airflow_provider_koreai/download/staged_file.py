@@ -22,7 +22,7 @@ PROGRESS_INTERVAL = 10.0
 # How long a download that ends early waits for a write that is under way: a task that is stopped has little time.
 LONGEST_FAREWELL = 0.5
 # Small reads (TLS gives 16 KiB at a time) are gathered up to this before they are written and checked.
-_GATHER = 1 << 20
+_GATHER = 256 << 10
 
 
 class StagedFile:

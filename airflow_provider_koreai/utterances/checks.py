@@ -10,8 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from itertools import repeat
-from operator import getitem
+from operator import itemgetter
 from typing import Protocol
 
 from airflow_provider_koreai.utterances.json_array import JsonArrayError, JsonArrayParser
@@ -22,12 +21,12 @@ REQUIRED_COLUMNS = ("taskName", "sentence")
 MAX_LINE = 8 << 20
 _MAX_HEADER = 64 << 10
 # What a block is turned into stays in the processor's cache.
-_PIECE = 64 << 10
+_BLOCK = 64 << 10
 # A row, once all but these is deleted, still shows where it ends and that it is not empty.
 _STRUCTURE = b'",\r\n'
 _TEXT = bytes(set(range(256)) - set(_STRUCTURE))
-_BEFORE_QUOTED = {b",", b"\n", b"\r", b""}
-_FIRST, _LAST = slice(0, 1), slice(-1, None)
+_SEPARATORS = frozenset(b",\r\n")
+_last = itemgetter(-1)
 # As the csv module reads it: a quote opens a field only at its start, a doubled quote is part of the field, and so is
 # whatever stands between the closing quote and the next separator.
 _OPENING = re.compile(rb'"(?<=[,\r\n]")')
@@ -71,30 +70,30 @@ class CsvCheck:
 
     def feed(self, data: bytes) -> None:
         """Check the next piece, see :meth:`Check.feed`."""
-        for start in range(0, len(data), _PIECE):
-            self._feed(data[start : start + _PIECE])
-
-    def _feed(self, data: bytes) -> None:
         if not self._began:
             data = self._begin(data)
-        end = data.rfind(b"\n") + 1
         start = 0
-        if end and self._rest:
+        if self._rest:
             start = data.find(b"\n") + 1
-            line = b"".join(self._rest) + data[:start]
-            self._rest, self._rest_size = [], 0
-            self._lines(line, 0, len(line))
-        if start < end:
-            self._lines(data, start, end)
-        if end < len(data):
-            self._rest.append(data[end:])
-            self._rest_size += len(data) - end
-            if self._rest_size > (MAX_LINE if self.header else _MAX_HEADER):
-                raise ContentError(
-                    "a line is longer than 8 MiB"
-                    if self.header
-                    else _not_csv(b"".join(self._rest), "its first line is longer than 64 KiB")
-                )
+            if start:
+                line = b"".join(self._rest) + data[:start]
+                self._rest, self._rest_size = [], 0
+                self._lines(line)
+        while end := _end_of_lines(data, start):
+            self._lines(data[start:end])
+            start = end
+        if start < len(data):
+            self._keep(data[start:])
+
+    def _keep(self, part: bytes) -> None:
+        self._rest.append(part)
+        self._rest_size += len(part)
+        if self._rest_size > (MAX_LINE if self.header else _MAX_HEADER):
+            raise ContentError(
+                "a line is longer than 8 MiB"
+                if self.header
+                else _not_csv(b"".join(self._rest), "its first line is longer than 64 KiB")
+            )
 
     def finish(self) -> None:
         """Check the end, see :meth:`Check.finish`."""
@@ -102,7 +101,7 @@ class CsvCheck:
         if line:
             if self.header is not None and not self._quoted:
                 self._check_last(line)
-            self._lines(line + b"\n", 0, len(line) + 1)
+            self._lines(line + b"\n")
         if self._head or self.header is None:
             raise ContentError(
                 _not_csv(self._head, "its header does not end") if self._head else "it is empty"
@@ -120,27 +119,29 @@ class CsvCheck:
         self._began = True
         return data.removeprefix(BYTE_ORDER_MARK)
 
-    def _lines(self, data: bytes, start: int, end: int) -> None:
-        """Check whole lines: ``data[start:end]`` ends with a newline."""
-        while self.header is None and start < end:
-            newline = data.find(b"\n", start, end) + 1
-            self._head += data[start:newline]
+    def _lines(self, lines: bytes) -> None:
+        """Check whole lines."""
+        start = 0
+        while self.header is None and start < len(lines):
+            newline = lines.find(b"\n", start) + 1
+            self._head += lines[start:newline]
             # A header may have a newline inside quotes, too.
-            self._head_is_open ^= data.count(b'"', start, newline) % 2 == 1
+            self._head_is_open ^= lines.count(b'"', start, newline) % 2 == 1
             start = newline
             if not self._head_is_open:
                 self._read_header()
             elif len(self._head) > _MAX_HEADER:
                 raise ContentError(_not_csv(self._head, "its header is longer than 64 KiB"))
-        if start < end:
-            self._count(data[start:end])
+        if start < len(lines):
+            self._count(lines[start:])
 
     def _count(self, lines: bytes) -> None:
         pieces = lines.split(b'"')
         outside = pieces[1 if self._quoted else 0 :: 2]
-        ends_quoted = self._quoted ^ (len(pieces) % 2 == 0)
-        if len(pieces) > 1 and not _are_separated(outside, self._quoted):
+        # A quote opens a field only at its start; after a quoted part without anything in between, it is doubled.
+        if len(pieces) > 1 and not _SEPARATORS.issuperset(map(_last, filter(None, outside))):
             return self._scan(lines)
+        ends_quoted = self._quoted ^ (len(pieces) % 2 == 0)
         # One quote stands for each quoted part, so that what surrounds it stays apart.
         text = b'"'.join([b"", *outside] if self._quoted else outside) + (b'"' if ends_quoted else b"")
         if b"\r" in text:
@@ -198,9 +199,9 @@ class JsonCheck:
 
     def feed(self, data: bytes) -> None:
         """Check the next piece, see :meth:`Check.feed`."""
-        for start in range(0, len(data), _PIECE):
+        for start in range(0, len(data), _BLOCK):
             try:
-                elements = self._parser.feed(data[start : start + _PIECE])
+                elements = self._parser.feed(data[start : start + _BLOCK])
             except JsonArrayError as error:
                 raise ContentError(str(error)) from error
             if elements and not self.rows and "sentence" not in elements[0]:
@@ -215,12 +216,9 @@ class JsonCheck:
             raise ContentError(str(error)) from error
 
 
-def _are_separated(outside: list[bytes], began_quoted: bool) -> bool:
-    """Return whether all quotes open and close fields, or are doubled: parts between quoted ones begin and end so."""
-    follows = outside if began_quoted else outside[1:]
-    return _BEFORE_QUOTED.issuperset(map(getitem, outside, repeat(_LAST))) and _BEFORE_QUOTED.issuperset(
-        map(getitem, follows, repeat(_FIRST))
-    )
+def _end_of_lines(data: bytes, start: int) -> int:
+    """Return where the whole lines of a block from ``start`` on end; 0 if there is none."""
+    return data.rfind(b"\n", start, start + _BLOCK) + 1 or data.find(b"\n", start + _BLOCK) + 1
 
 
 def _columns_text(columns: list[str]) -> str:
