@@ -1,7 +1,8 @@
 """
 Compare two snapshots, each a file or rows of a table: SQLite finds the utterances that they do not share.
 
-Its database is a temporary one: it grows on the disk, not in memory, and vanishes with the process.
+Its database is a temporary one: it grows on the disk, not in memory, and vanishes with the process. Exports list a bot's
+utterances in much the same order each time, so most are struck out before they reach it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import sqlite3
 from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat, zip_longest
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_koreai.compare.comparison import Comparison, changes
@@ -21,7 +23,7 @@ from airflow_provider_koreai.text import is_storable, storable
 from airflow_provider_koreai.utterances.reading import open_export, read_utterances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_koreai.compare.comparison import Change
 
@@ -33,18 +35,21 @@ _SETTINGS = (
     "PRAGMA cache_size = -16384",  # KiB; sorting takes as much again
     "PRAGMA temp_store = FILE",
     "PRAGMA journal_mode = OFF",  # nothing is ever rolled back
-    "CREATE TABLE utterances (hash INTEGER, sentence TEXT, label INTEGER, sign INTEGER)",
+    "CREATE TABLE utterances (hash INTEGER, utterance TEXT, surplus INTEGER)",
     "BEGIN",
 )
-_INSERT = "INSERT INTO utterances VALUES (?, ?, ?, {sign})"
+_INSERT = "INSERT INTO utterances VALUES (?, ?, ?)"
 # The inner query sorts numbers, not sentences, and leaves little for the outer one, which is exact.
 _CHANGES = """
-    SELECT sentence, label, sum(sign) FROM utterances
-    WHERE hash IN (SELECT hash FROM utterances GROUP BY hash HAVING sum(sign) <> 0)
-    GROUP BY sentence, label HAVING sum(sign) <> 0 ORDER BY sentence
+    SELECT utterance, sum(surplus) FROM utterances
+    WHERE hash IN (SELECT hash FROM utterances GROUP BY hash HAVING sum(surplus) <> 0)
+    GROUP BY utterance HAVING sum(surplus) <> 0 ORDER BY utterance
 """
 # Rows that are Python objects at a time; more would give the garbage collector work.
 _BATCH = 256
+# Utterances that wait for their equal in the other snapshot: enough for a new task of that size.
+_WAITING = 32768
+_FEW = 2048
 
 
 class Source(Protocol):
@@ -109,16 +114,15 @@ def compare(
     with _errors_of_sqlite(), closing(sqlite3.connect("", isolation_level=None)) as database:
         for statement in _SETTINGS:
             database.execute(statement)
-        if before is not None:
-            database.executemany(_INSERT.format(sign=-1), _rows(before, labels, Counter()))
-        counts: Counter[int] = Counter()
-        database.executemany(_INSERT.format(sign=1), _rows(after, labels, counts))
+        counts: Counter[str] = Counter()
+        gone = _batches(before, labels, Counter()) if before is not None else iter(())
+        database.executemany(_INSERT, _unmatched(gone, _batches(after, labels, counts)))
         names = list(labels.numbers)
-        for number, count in counts.items():
-            comparison.count(names[number].task_name, names[number].language, count)
-        found = (
-            (sentence, names[number], surplus) for sentence, number, surplus in database.execute(_CHANGES)
-        )
+        for mark, count in counts.items():
+            label = names[int(mark[1:])]
+            comparison.count(label.task_name, label.language, count)
+        parted = ((utterance.split("\0"), surplus) for utterance, surplus in database.execute(_CHANGES))
+        found = ((sentence, names[int(number)], surplus) for (sentence, number), surplus in parted)
         for change in changes(found):
             comparison.observe(change)
             if observe is not None:
@@ -132,29 +136,68 @@ class _Label(NamedTuple):
     language: str
 
 
-class _Labels(dict["tuple[str | None, ...]", int]):
-    """Numbers the combinations of task name, type and language: they are few, however many utterances there are."""
+class _Labels(dict["tuple[str | None, ...]", str]):
+    """
+    Numbers the combinations of task name, type and language: they are few, however many utterances there are.
+
+    Each has a mark, which is appended to a sentence; a sentence that was made storable has no NUL of its own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.numbers: dict[_Label, int] = {}
 
-    def __missing__(self, cells: tuple[str | None, ...]) -> int:
+    def __missing__(self, cells: tuple[str | None, ...]) -> str:
         label = _Label(*(storable(cell or "") for cell in cells))
-        number = self[cells] = self.numbers.setdefault(label, len(self.numbers))
-        return number
+        mark = self[cells] = f"\0{self.numbers.setdefault(label, len(self.numbers))}"
+        return mark
 
 
-def _rows(source: Source, labels: _Labels, counts: Counter[int]) -> Iterator[tuple[int, str, int]]:
+def _batches(source: Source, labels: _Labels, counts: Counter[str]) -> Iterator[Iterable[str]]:
+    """Return each utterance as one string, which takes less time to count, sort and collect than a tuple."""
     rows = source.rows()
     while batch := list(islice(rows, _BATCH)):
         tasks, sentences, types, languages = islice(zip(*batch, strict=True), 4)
         # As a table or a Parquet file holds them, which cannot hold everything that JSON can.
         if not is_storable("".join(sentences)):
             sentences = tuple(map(storable, sentences))
-        numbers = list(map(labels.__getitem__, zip(tasks, types, languages, strict=True)))
-        counts.update(numbers)
-        yield from zip(map(hash, zip(sentences, numbers, strict=True)), sentences, numbers, strict=True)
+        marks = list(map(labels.__getitem__, zip(tasks, types, languages, strict=True)))
+        counts.update(marks)
+        yield map(add, sentences, marks)
+
+
+def _unmatched(
+    before: Iterator[Iterable[str]], after: Iterator[Iterable[str]]
+) -> Iterator[tuple[int, str, int]]:
+    """Leave out pairs of equals that come near each other; once too many wait for theirs, nothing more is left out."""
+    gone: Counter[str] = Counter()
+    come: Counter[str] = Counter()
+    enough = _FEW
+    for removed, added in zip_longest(before, after, fillvalue=()):
+        gone.update(removed)
+        come.update(added)
+        if len(gone) + len(come) > enough:
+            _strike_out(gone, come)
+            waiting = len(gone) + len(come)
+            if waiting > _WAITING:
+                break
+            enough = 2 * waiting + _FEW
+    _strike_out(gone, come)
+    for counter, rest, sign in ((gone, before, -1), (come, after, 1)):
+        yield from zip(map(hash, counter), counter, (sign * n for n in counter.values()), strict=True)
+        counter.clear()
+        for batch in rest:
+            utterances = list(batch)
+            yield from zip(map(hash, utterances), utterances, repeat(sign))
+
+
+def _strike_out(gone: Counter[str], come: Counter[str]) -> None:
+    for utterance in gone.keys() & come.keys():
+        surplus = come.pop(utterance) - gone.pop(utterance)
+        if surplus > 0:
+            come[utterance] = surplus
+        elif surplus < 0:
+            gone[utterance] = -surplus
 
 
 @contextmanager

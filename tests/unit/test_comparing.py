@@ -55,6 +55,19 @@ def multiset(changes: list[Change], *kinds: str) -> Counter[Row]:
     return Counter(change.row for change in changes if change.kind in kinds)
 
 
+def test_utterances_in_quite_another_order_are_no_changes(tmp_path: Path) -> None:
+    rows = [("A", f"say {number // 2}", "x", "en") for number in range(80_000)]
+    after = [*rows[:0:-1], ("B", "say 0", "x", "en"), ("A", "say 1", "x", "en")]
+    comparison, changes = changes_of(
+        source(tmp_path, "old.csv", csv_text(rows)), source(tmp_path, "new.csv", csv_text(after))
+    )
+    assert changes == [
+        Change(MOVED, Row("B", "say 0", "x", "en"), "A"),
+        Change(ADDED, Row("A", "say 1", "x", "en")),
+    ]
+    assert (comparison.total.before, comparison.total.after) == (80_000, 80_001)
+
+
 @given(before=snapshots, after=snapshots, shared=snapshots, end=st.sampled_from(["\n", "\r\n"]))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_was_removed_added_and_moved_leads_from_one_snapshot_to_the_other(
