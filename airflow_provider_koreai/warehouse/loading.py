@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
-    from airflow_provider_koreai.utterances.model import Utterance
     from airflow_provider_koreai.warehouse.database import Database
+    from airflow_provider_koreai.warehouse.rows import Columns
 
 log = logging.getLogger(__name__)
 KEEP = ("all", "latest")
@@ -129,7 +129,7 @@ class Loader:
     def _load(self, snapshot: Snapshot, path: str, batches: Batches) -> LoadResult:
         passing = iter(batches)
         # A file that is not an export is noticed before a table is created for it.
-        first = next(passing, [])
+        first = next(passing, None)
         self._prepare()
         with self.database.transaction() as connection:
             self.database.lock(connection, self._lock_key(connection, snapshot.bot_id))
@@ -236,7 +236,7 @@ class Loader:
             ours &= columns.snapshot == snapshot.time
         return max(connection.execute(delete(self.table).where(ours)).rowcount, 0)
 
-    def _insert(self, connection: Connection, snapshot: Snapshot, batches: Iterable[list[Utterance]]) -> int:
+    def _insert(self, connection: Connection, snapshot: Snapshot, batches: Iterable[Columns]) -> int:
         constants = {
             "bot_id": snapshot.bot_id,
             "snapshot": snapshot.time,
@@ -262,7 +262,7 @@ def _refuse_a_made_up_past(snapshot: Snapshot, ended: datetime) -> None:
 
 
 def _insert_many(
-    connection: Connection, table: Table, constants: dict[str, Any], batches: Iterable[list[Utterance]]
+    connection: Connection, table: Table, constants: dict[str, Any], batches: Iterable[Columns]
 ) -> int:
     """Insert with the driver's executemany; SQLAlchemy's handling of each value would take longer than all the rest."""
     dialect = connection.dialect
@@ -283,9 +283,7 @@ def _insert_many(
     return inserted
 
 
-def _copy(
-    connection: Connection, table: Table, constants: dict[str, Any], batches: Iterable[list[Utterance]]
-) -> int:
+def _copy(connection: Connection, table: Table, constants: dict[str, Any], batches: Iterable[Columns]) -> int:
     """Insert with COPY, through psycopg 3 or psycopg2."""
     texts = {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in constants.items()
@@ -300,7 +298,7 @@ def _copy(
         if hasattr(cursor, "copy_expert"):
             reader = _Pieces(pieces)
             try:
-                cursor.copy_expert(statement, reader)
+                cursor.copy_expert(statement, reader, 1 << 16)
             except Exception:
                 if reader.error is not None:
                     raise reader.error from None  # the driver's error says no more

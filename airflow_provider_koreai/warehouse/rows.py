@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.exceptions import KoreAIFileError
 from airflow_provider_koreai.text import is_storable, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_koreai.utterances.model import Utterance
+
+    # Task names, sentences, types, languages and entities of some utterances.
+    Columns = tuple[Sequence[Any], Sequence[str], Sequence[Any], Sequence[Any], Sequence[tuple[Any, ...]]]
 
 ON_UNSTORABLE = ("fail", "replace")
 # Utterances at a time. More are slower: they leave the processor's cache and give Python's garbage collector work.
@@ -21,7 +24,7 @@ BATCH_SIZE = 200
 # More than any bot has; each count becomes part of the XCom.
 _MOST_COUNTED = 100
 _OTHERS = "..."
-# How many texts to keep in their escaped form; task names, types and languages come again and again.
+# How many texts to keep in their escaped form.
 _MOST_KEPT = 10_000
 _SPECIAL = "\\\t\n\r"
 _encode_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
@@ -43,18 +46,18 @@ class Batches:
         self._languages: Counter[str | None] = Counter()
         self._types: Counter[str | None] = Counter()
 
-    def __iter__(self) -> Iterator[list[Utterance]]:
+    def __iter__(self) -> Iterator[Columns]:
         while batch := list(islice(self._utterances, BATCH_SIZE)):
-            tasks, sentences, kinds, languages, _, _ = zip(*batch, strict=True)
+            tasks, sentences, kinds, languages, entities, _ = zip(*batch, strict=True)
             labels = {*tasks, *kinds, *languages}
             labels.discard(None)
             if not is_storable("".join([*sentences, *labels])):
                 batch = [self._storable(each, self.rows + number) for number, each in enumerate(batch, 1)]
-                _, _, kinds, languages, _, _ = zip(*batch, strict=True)
+                tasks, sentences, kinds, languages, entities, _ = zip(*batch, strict=True)
             self._languages.update(languages)
             self._types.update(kinds)
             self.rows += len(batch)
-            yield batch
+            yield tasks, sentences, kinds, languages, entities
 
     @property
     def languages(self) -> dict[str, int]:
@@ -93,46 +96,55 @@ def entities_text(entities: tuple[Any, ...]) -> str:
     return text if is_storable(text) else _encode_ascii_json(entities)
 
 
-def rows_of(
-    batch: Iterable[Utterance], before: tuple[Any, ...], after: tuple[Any, ...]
-) -> list[tuple[Any, ...]]:
+def entities_texts(entities: Sequence[tuple[Any, ...]]) -> Iterable[str]:
+    """Return the text of each utterance's entities."""
+    return map(entities_text, entities) if any(entities) else repeat("[]", len(entities))
+
+
+def rows_of(batch: Columns, before: tuple[Any, ...], after: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """Return a batch as rows, with the values of the columns before and after an utterance's own."""
-    return [
-        (*before, task, sentence, kind, language, entities_text(entities) if entities else "[]", *after)
-        for task, sentence, kind, language, entities, _ in batch
-    ]
+    *columns, entities = batch
+    return [(*before, *values, *after) for values in zip(*columns, entities_texts(entities), strict=True)]
 
 
 class CopyText:
     """Writes batches as PostgreSQL's COPY reads them (format ``text``), between the values of the other columns."""
 
     def __init__(self, before: Sequence[str | None], after: Sequence[str | None]) -> None:
-        self._escaped = _Escaped()
-        self._before = "".join(f"{self._escaped[text]}\t" for text in before)
-        self._after = "".join(f"\t{self._escaped[text]}" for text in after) + "\n"
+        head = "".join(f"{_cell(text)}\t" for text in before)
+        end = "".join(f"\t{_cell(text)}" for text in after) + "\n"
+        self._heads = _Kept(lambda task: f"{head}{_cell(task)}\t")
+        self._tails = _Kept(
+            lambda values: f"\t{_cell(values[0])}\t{_cell(values[1])}\t{_escape(values[2])}{end}"
+        )
 
-    def write(self, batch: Sequence[Utterance]) -> bytes:
+    def write(self, batch: Columns) -> bytes:
         """Return a batch as lines."""
-        before, after, escaped = self._before, self._after, self._escaped
-        sentences = [utterance[1] for utterance in batch]
+        tasks, sentences, kinds, languages, entities = batch
         together = "".join(sentences)
         if any(special in together for special in _SPECIAL):
-            sentences = [_escape(sentence) for sentence in sentences]
-        return "".join(
-            [
-                f"{before}{escaped[task]}\t{shown}\t{escaped[kind]}\t{escaped[language]}\t"
-                f"{_escape(entities_text(entities)) if entities else '[]'}{after}"
-                for (task, _, kind, language, entities, _), shown in zip(batch, sentences, strict=True)
-            ]
-        ).encode()
+            sentences = tuple(map(_escape, sentences))
+        heads = map(self._heads.__getitem__, tasks)
+        tails = map(self._tails.__getitem__, zip(kinds, languages, entities_texts(entities), strict=True))
+        return "".join(chain.from_iterable(zip(heads, sentences, tails, strict=True))).encode()
 
 
-class _Escaped(dict[str | None, str]):
-    def __missing__(self, text: str | None) -> str:
+class _Kept(dict[Any, str]):
+    """What was made of a value, for values that come again and again."""
+
+    def __init__(self, make: Callable[[Any], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, value: Any) -> str:
         if len(self) >= _MOST_KEPT:
             self.clear()
-        shown = self[text] = r"\N" if text is None else _escape(text)
-        return shown
+        made = self[value] = self._make(value)
+        return made
+
+
+def _cell(text: str | None) -> str:
+    return r"\N" if text is None else _escape(text)
 
 
 def _escape(text: str) -> str:
