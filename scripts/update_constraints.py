@@ -58,7 +58,7 @@ def resolve(uv: str, requirements: Iterable[str]) -> list[str]:
     :return: lines of a constraint file.
     """
     command = [uv, "pip", "compile", "pyproject.toml", "-", "--all-extras"]
-    command += ["--group", "dev", "--group", "docs", "--group", "bench"]
+    command += ["--group", "dev", "--group", "docs", "--group", "cluster", "--group", "bench"]
     command += ["--universal", "--python-version", LOWEST_PYTHON, "--upgrade", "--quiet"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     answer = subprocess.run(
