@@ -14,7 +14,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-loop test check format e2e compat lowest fuzz bench docs build wheel constraints clean
+.PHONY: help setup demo demo-loop test check format e2e compat lowest fuzz cluster bench docs build wheel constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,13 @@ format: $(READY) ## format the code and mend what lint can mend
 
 e2e: $(READY) ## run the tests on a whole Airflow: api-server, scheduler, dag-processor, triggerer
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+# Parts of it, with fewer bots: make cluster CLUSTER=tests/cluster/test_pipeline.py CLUSTER_BOTS=10
+CLUSTER ?= tests/cluster
+export CLUSTER_BOTS
+cluster: $(READY) ## run the tests on Celery workers without a shared disk: Redis, PostgreSQL, S3
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) --group cluster
+	$(BIN)/python -m pytest $(CLUSTER) $(ARGS)
 
 # One or more of the combinations that `scripts/compat.py --list` prints: make compat COMPAT="2.11-py3.10"
 compat: $(READY) ## run the tests on each supported Airflow and Python, in .venvs/

@@ -306,7 +306,7 @@ class PostgreSQL:
             command += ["-c", f"{key}={value}"]
         self._processes.start(command, log=self.log, end_with=signal.SIGINT, cwd=self._folder, **self._user)
         wait_until("PostgreSQL accepts connections", self._answers, 60, every=0.1)
-        self._sql("CREATE DATABASE airflow")
+        self.create_database("airflow")
 
     def url(self, driver: str) -> str:
         """The URL for SQLAlchemy."""
@@ -328,6 +328,10 @@ class PostgreSQL:
         return psycopg2.connect(
             host="127.0.0.1", port=self._port, user="airflow", password=self._password, dbname=database
         )
+
+    def create_database(self, name: str) -> None:
+        """Create a database."""
+        self._sql(f"CREATE DATABASE {name}")
 
     def _sql(self, statement: str) -> None:
         with contextlib.closing(self.connect("postgres")) as connection:
@@ -398,6 +402,8 @@ class Deployment:
 
     home: Path
     api: Api
+    #: Its processes; each name is one of Airflow's components.
+    components: tuple[str, ...] = COMPONENTS
 
     def __init__(
         self,
@@ -452,14 +458,29 @@ class Deployment:
         self._processes.stop(keep_folders=bool(os.environ.get("E2E_KEEP")))
 
     def start_component(self, name: str) -> None:
-        """Start one of :data:`COMPONENTS`."""
-        options = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []
+        """Start one of :attr:`components`."""
         self._components[name] = self._processes.start(
-            [sys.executable, "-m", "airflow", name, *options],
+            self._command(name),
             log=self.home / f"{name}.log",
-            env=self._environment,
+            env=self._environment_of(name),
             cwd=self.home,
         )
+
+    def _command(self, name: str) -> list[str]:
+        options = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []
+        return [sys.executable, "-m", "airflow", name, *options]
+
+    def _environment_of(self, name: str) -> dict[str, str]:
+        return self._environment
+
+    def _start_services(self) -> dict[str, Any]:
+        """Start what it needs besides the database, and return the settings for that."""
+        return {}
+
+    @property
+    def log_folders(self) -> list[Path]:
+        """Where its tasks' logs are."""
+        return [self.home / "logs"]
 
     def kill_component(self, name: str) -> None:
         """Kill -9 a component and its children."""
@@ -552,7 +573,7 @@ class Deployment:
 
     def _log_names(self) -> list[str]:
         return (
-            [*COMPONENTS, "migrate", *(["postgresql"] if self.postgresql else [])]
+            [*self.components, "migrate", *(["postgresql"] if self.postgresql else [])]
             if self._environment
             else []
         )
@@ -567,6 +588,7 @@ class Deployment:
             self.postgresql = PostgreSQL(programs, self._processes)
             self.postgresql.start()
         api_port, health_port = free_ports(2)
+        self._settings.update(self._start_services())
         self._environment = self._make_environment(api_port, health_port)
         self.api = Api(f"http://127.0.0.1:{api_port}")
         with (self.home / "migrate.log").open("wb") as log:
@@ -580,7 +602,7 @@ class Deployment:
                 timeout=_MIGRATE_TIMEOUT,
                 check=True,
             )
-        for name in COMPONENTS:
+        for name in self.components:
             self.start_component(name)
         self.wait_until_healthy()
         # The API for workers is built at its first request: not a test's affair.
@@ -669,8 +691,12 @@ class Run:
 
     def tasks(self) -> list[dict[str, Any]]:
         """All its task instances."""
-        found: list[dict[str, Any]] = self._api.get(f"{self._path}/taskInstances?limit=100")["task_instances"]
-        return found
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._api.get(f"{self._path}/taskInstances?limit=100&offset={len(found)}")
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
 
     def task(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """A task instance as the API shows it."""
@@ -728,9 +754,14 @@ class Run:
 
     def log_files(self, task_id: str) -> dict[str, str]:
         """The log files of a task by name, all tries and the triggerer's."""
-        folder = self._deployment.home / "logs" / f"dag_id={self.dag_id}" / f"run_id={self.run_id}"
-        found = [p for p in folder.glob(f"task_id={task_id}/**/*") if p.is_file()]
-        return {str(p.relative_to(folder)): p.read_text("utf-8", "replace") for p in found}
+        texts: dict[str, str] = {}
+        for logs in self._deployment.log_folders:
+            folder = logs / f"dag_id={self.dag_id}" / f"run_id={self.run_id}"
+            for file in folder.glob(f"task_id={task_id}/**/*"):
+                if file.is_file():
+                    name = str(file.relative_to(folder))
+                    texts[name] = texts.get(name, "") + file.read_text("utf-8", "replace")
+        return texts
 
     def stints(self, task_id: str) -> list[float]:
         """How long the task has occupied a worker, each time that it did."""

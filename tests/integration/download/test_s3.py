@@ -8,7 +8,7 @@ import hashlib
 import json
 import uuid
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,7 @@ from airflow_provider_koreai.storage import object_store as destination
 from airflow_provider_koreai.storage.staging import new_part
 from airflow_provider_koreai.utterances import read_utterances
 from airflow_provider_koreai.utterances.convert import convert_utterances
+from tests.support.object_store import Bucket, s3_connection
 
 from .conftest import csv_bytes, json_bytes, log
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("s3fs", reason="needs apache-airflow-providers-amazon[s3fs]")
 moto_server = pytest.importorskip("moto.server", reason="needs moto[server]")
-boto3 = pytest.importorskip("boto3")
+pytest.importorskip("boto3")
 
 MIB = 1 << 20
 
@@ -43,44 +44,9 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
-class Bucket:
-    """A bucket of one's own, seen by another client."""
-
-    def __init__(self, endpoint: str, name: str) -> None:
-        self.name = name
-        self.client: Any = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
-        self.client.create_bucket(Bucket=name)
-
-    @property
-    def path(self) -> str:
-        return f"s3://{self.name}/koreai/utterances.csv"
-
-    def put(self, data: bytes) -> None:
-        self.client.put_object(Bucket=self.name, Key="koreai/utterances.csv", Body=data)
-
-    def get(self, key: str = "koreai/utterances.csv") -> bytes:
-        return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())
-
-    def keys(self) -> list[str]:
-        return [each["Key"] for each in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
-
-    def uploads(self) -> list[str]:
-        return [
-            each["Key"] for each in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
-        ]
-
-
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    extra = {"region_name": "us-east-1", "endpoint_url": endpoint}
-    connection = {"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_MOTO", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_MOTO", json.dumps(s3_connection(endpoint)))
     return Bucket(endpoint, f"lake-{uuid.uuid4().hex}")
 
 
