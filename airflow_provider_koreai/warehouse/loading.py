@@ -9,8 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from sqlalchemy import delete, func, insert, inspect, select
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy import delete, func, insert, select
 
 from airflow_provider_koreai.arguments import parse_time
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
@@ -21,14 +20,9 @@ from airflow_provider_koreai.warehouse.table import (
     AFTER,
     BEFORE,
     COLUMNS,
-    MYSQL,
     as_utc,
-    check_columns,
-    check_name,
-    create_statements,
-    lock_key,
 )
-from airflow_provider_koreai.warehouse.transactions import refuse_engine_without_transactions
+from airflow_provider_koreai.warehouse.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -130,9 +124,10 @@ class Loader:
         passing = iter(batches)
         # A file that is not an export is noticed before a table is created for it.
         first = next(passing, None)
-        self._prepare()
+        target = Target(self.database, self.table, self.create_table)
+        target.prepare()
         with self.database.transaction() as connection:
-            self.database.lock(connection, self._lock_key(connection, snapshot.bot_id))
+            target.lock(connection, snapshot.bot_id)
             if not self.rewrite_history:
                 self._refuse_a_younger_export(connection, snapshot)
             replaced = self._delete(connection, snapshot)
@@ -160,50 +155,6 @@ class Loader:
             batches.languages,
             batches.types,
         )
-
-    def _prepare(self) -> None:
-        """Create the table if it does not exist, and check it if it does."""
-        with self.database.transaction() as connection:
-            # MySQL locks a table that is looked at, too, against the one who creates its index: look under the lock only.
-            if connection.dialect.name not in MYSQL and not self._statements(connection):
-                return
-        with self.database.transaction() as connection:
-            schema = self.table.schema or inspect(connection).default_schema_name
-            self.database.lock(connection, lock_key(schema, self.table.name))
-            # Once more: another task may have created it meanwhile.
-            for statement in self._statements(connection):
-                log.info("conn_id=%s: %s", self.database.conn_id, statement)
-                connection.exec_driver_sql(statement)
-
-    def _lock_key(self, connection: Connection, bot_id: str) -> int:
-        identity = self._identity(connection)
-        # InnoDB locks gaps between rows, so there loads of different bots at once would end in deadlocks.
-        return lock_key(identity) if connection.dialect.name in MYSQL else lock_key(identity, bot_id)
-
-    def _identity(self, connection: Connection) -> Any:
-        """Return what the table is known by, whether or not its name was given with its schema."""
-        if connection.dialect.name != "postgresql":
-            return self.table.info["name"]
-        name = connection.dialect.identifier_preparer.format_table(self.table)
-        return connection.exec_driver_sql("SELECT %s::regclass::oid::bigint", (name,)).scalar_one()
-
-    def _statements(self, connection: Connection) -> list[str]:
-        table, dialect = self.table, connection.dialect
-        check_name(table, dialect)
-        try:
-            found = inspect(connection).get_columns(table.name, schema=table.schema)
-        except NoSuchTableError:
-            found = []
-        if found:
-            check_columns(table, found, dialect)
-            refuse_engine_without_transactions(connection, table)
-            return []
-        statements = create_statements(table, dialect)
-        if not self.create_table:
-            raise KoreAIConfigurationError(
-                f"table={table.info['name']!r} does not exist, and create_table=False. Create it: {'; '.join(statements)}"
-            )
-        return statements
 
     def _refuse_a_younger_export(self, connection: Connection, snapshot: Snapshot) -> None:
         columns = self.table.c

@@ -1,5 +1,5 @@
 """
-The table that utterances are loaded into: its columns, whether an existing table fits, its statements. No I/O.
+The tables that are loaded into: their columns, whether an existing table fits, their statements. No I/O.
 
 SQLAlchemy writes the statements: it quotes identifiers and names types as each database wants them.
 """
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 BEFORE = ("bot_id", "snapshot")
 AFTER = ("export_request_id", "requested_time", "loaded_at")
 COLUMNS = (*BEFORE, "task_name", "sentence", "type", "language", "entities", *AFTER)
-_TIMES = ("snapshot", "requested_time", "loaded_at")
-# A table without these is a table of something else.
-_ESSENTIAL = ("bot_id", "snapshot", "sentence")
+# Marks of columns: rows are found by these times, so they must not be rounded; and JSON columns will do for JSON text.
+_EXACT, _JSON = {"exact": True}, {"json": True}
 # No % and no control characters: drivers take a % for a placeholder.
 _PART = r'[^".%\x00-\x1f]+|"(?:[^"%\x00-\x1f]|"")+"'
 _NAME = re.compile(rf"(?:(?:(?P<catalog>{_PART})\.)?(?P<schema>{_PART})\.)?(?P<table>{_PART})")
@@ -58,8 +57,51 @@ def _text() -> Any:
 
 
 def utterances_table(name: object) -> Table:
+    """Describe the table of utterances; the name is that of :func:`_table`."""
+    # Not unique: an export may have an utterance twice, and a snapshot has what the export has.
+    return _table(
+        name,
+        "utterances",
+        ("bot_id", "snapshot"),
+        Column("bot_id", Unicode(255), nullable=False),
+        Column("snapshot", _time(), nullable=False, info=_EXACT),
+        Column("task_name", _text()),
+        Column("sentence", _text(), nullable=False),
+        Column("type", _text()),
+        Column("language", _text()),
+        Column("entities", _text(), info=_JSON),
+        Column("export_request_id", _text()),
+        Column("requested_time", _time()),
+        Column("loaded_at", _time()),
+    )
+
+
+def analytics_table(name: object) -> Table:
+    """Describe the table of analytics; the name is that of :func:`_table`."""
+    # Not unique: users say the same thing twice.
+    return _table(
+        name,
+        "analytics",
+        ("bot_id", "analytics_type", "event_time"),
+        Column("bot_id", Unicode(255), nullable=False),
+        Column("analytics_type", Unicode(64), nullable=False),
+        Column("event_time", _time(), info=_EXACT),
+        Column("utterance", _text()),
+        Column("intent", _text()),
+        Column("task_name", _text()),
+        Column("language", _text()),
+        Column("channel", _text()),
+        Column("user_id", _text()),
+        Column("details", _text(), info=_JSON),
+        Column("interval_start", _time(), nullable=False, info=_EXACT),
+        Column("interval_end", _time()),
+        Column("loaded_at", _time()),
+    )
+
+
+def _table(name: object, content: str, index: tuple[str, ...], *columns: Column[Any]) -> Table:
     """
-    Describe the table.
+    Describe a table. What it cannot do without is not nullable.
 
     :param name: ``table``, ``schema.table`` or ``database.schema.table``, each as the database spells it, in double
         quotes if it contains a dot.
@@ -81,22 +123,12 @@ def utterances_table(name: object) -> Table:
     table: Table = Table(
         parts["table"],
         metadata,
-        Column("bot_id", Unicode(255), nullable=False),
-        Column("snapshot", _time(), nullable=False),
-        Column("task_name", _text()),
-        Column("sentence", _text(), nullable=False),
-        Column("type", _text()),
-        Column("language", _text()),
-        Column("entities", _text()),
-        Column("export_request_id", _text()),
-        Column("requested_time", _time()),
-        Column("loaded_at", _time()),
+        *columns,
         schema=f"{catalog}.{schema}" if catalog else schema,
-        info={"name": name, "has_catalog": bool(catalog)},
+        info={"name": name, "has_catalog": bool(catalog), "content": content},
         **options,
     )
-    # Not unique: an export may have an utterance twice, and a snapshot has what the export has.
-    Index(None, table.c.bot_id, table.c.snapshot)
+    Index(None, *(table.c[column] for column in index))
     return table
 
 
@@ -118,7 +150,8 @@ def create_statements(table: Table, dialect: Dialect) -> list[str]:
     if dialect.name == "postgresql":
         # PostgreSQL then chooses a free name: a table that was renamed keeps its index's name.
         name = dialect.identifier_preparer.format_table(table)
-        texts.append(f"CREATE INDEX ON {name} (bot_id, snapshot)")
+        columns = (", ".join(index.columns.keys()) for index in table.indexes)
+        texts += [f"CREATE INDEX ON {name} ({each})" for each in columns]
     return [
         text.replace(", \n\t", ", ").replace("\n)", ") ").replace("\n", "").replace("\t", "").strip()
         for text in texts
@@ -140,32 +173,33 @@ def check_columns(table: Table, found: Iterable[Mapping[str, Any]], dialect: Dia
     :raises KoreAIConfigurationError: a column is missing or of the wrong type. The text has the statements to run.
     """
     existing = {column["name"]: column["type"] for column in found}
-    missing = [name for name in COLUMNS if name not in existing]
+    missing = [column.name for column in table.c if column.name not in existing]
     problems = [f"it has no column {', '.join(missing)}"] if missing else []
     wrong = [
-        f"{name} is {existing[name]!s:.40} instead of {table.c[name].type.compile(dialect=dialect)}"
-        for name in COLUMNS
-        if name in existing and not _fits(name, existing[name], dialect)
+        f"{column.name} is {existing[column.name]!s:.40} instead of {column.type.compile(dialect=dialect)}"
+        for column in table.c
+        if column.name in existing and not _fits(column, existing[column.name], dialect)
     ]
     if not missing and not wrong:
         return
     remedy = "Name a table that does not exist yet; it is then created"
-    if not wrong and not set(missing) & set(_ESSENTIAL):
+    # A table without the columns that are not nullable is a table of something else.
+    if not wrong and all(table.c[name].nullable for name in missing):
         remedy += f". Or add what is missing: {'; '.join(_add_statements(table, missing, dialect))}"
     raise KoreAIConfigurationError(
-        f"table={table.info['name']!r} cannot hold utterances: {'; '.join(problems + wrong)}. {remedy}"
+        f"table={table.info['name']!r} cannot hold {table.info['content']}: {'; '.join(problems + wrong)}. {remedy}"
     )
 
 
-def _fits(name: str, kind: Any, dialect: Dialect) -> bool:
-    if name not in _TIMES:
-        return isinstance(kind, (String, JSON) if name == "entities" else String)
+def _fits(column: Column[Any], kind: Any, dialect: Dialect) -> bool:
+    if not isinstance(column.type, DateTime):
+        return isinstance(kind, (String, JSON) if column.info == _JSON else String)
     if not isinstance(kind, DateTime):
         return False
     if dialect.name == "postgresql":
         # Without a time zone PostgreSQL would compare in the session's.
         return bool(getattr(kind, "timezone", False))
-    return dialect.name not in MYSQL or name != "snapshot" or getattr(kind, "fsp", None) == 6
+    return dialect.name not in MYSQL or column.info != _EXACT or getattr(kind, "fsp", None) == 6
 
 
 def check_name(table: Table, dialect: Dialect) -> None:
