@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from airflow_provider_koreai.emulator.analytics import Analytics
 from airflow_provider_koreai.emulator.api import Api
 from airflow_provider_koreai.emulator.calls import Exchange
 from airflow_provider_koreai.emulator.control import Control
@@ -29,7 +30,12 @@ def create_app(state: State) -> Starlette:
         return cast("Response", exchange.answer(error_reply(refusal.status_code, refusal.detail)))
 
     app = Starlette(
-        routes=[*Api(state).routes(), *WayBack(state).routes(), *Control(state).routes()],
+        routes=[
+            *Api(state).routes(),
+            *WayBack(state).routes(),
+            *Analytics(state).routes(),
+            *Control(state).routes(),
+        ],
         exception_handlers={HTTPException: refuse},
     )
     app.router.redirect_slashes = False

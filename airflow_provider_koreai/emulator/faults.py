@@ -19,6 +19,7 @@ CALLS = (
     "train_status",
     "test",
     "test_status",
+    "analytics",
 )
 #: Calls that are about the account, not about one bot.
 ACCOUNT_CALLS = ("bots", "upload")

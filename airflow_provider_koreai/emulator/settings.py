@@ -78,6 +78,11 @@ class BotSettings:
     test_precision: float = 0.9
     test_recall: float = 0.9
     test_fail: bool = False
+    analytics_events: list[Any] | None = None
+    analytics_per_hour: int = 4
+    analytics_late_seconds: float = 0.0
+    analytics_page: int = 50
+    analytics_paging: str = "right"
     rate_limit_texts: str = "old"
     rate_limit_status: int = 429
     start_per_minute: int = 60
@@ -132,7 +137,7 @@ RULES: dict[str, Rule] = {
     "linked_apps": checks.TEXTS,
     "published_linked_apps": checks.TEXTS,
     "retry_after": checks.one_of("seconds", "date", "none"),
-    "missing_scopes": checks.some_of("import", "train", "test"),
+    "missing_scopes": checks.some_of("import", "train", "test", "metrics"),
     "import_seconds": checks.SECONDS,
     "import_semantics": checks.one_of(*SEMANTICS),
     "import_lost_rows": checks.COUNT,
@@ -150,6 +155,11 @@ RULES: dict[str, Rule] = {
     "test_precision": checks.SHARE,
     "test_recall": checks.SHARE,
     "test_fail": checks.BOOLEAN,
+    "analytics_events": checks.LIST,
+    "analytics_per_hour": checks.COUNT,
+    "analytics_late_seconds": checks.SECONDS,
+    "analytics_page": checks.COUNT,
+    "analytics_paging": checks.one_of("right", "endless", "repeats", "shrinks", "grows"),
     "rate_limit_texts": checks.one_of("old", "new"),
     "rate_limit_status": checks.STATUS,
     "start_per_minute": checks.COUNT,

@@ -99,6 +99,7 @@ class Bot:
     imports: dict[str, Import] = field(default_factory=dict)
     trainings: dict[str, Training] = field(default_factory=dict)
     tests: dict[str, BatchTest] = field(default_factory=dict)
+    analytics_calls: int = 0
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ from airflow_provider_koreai.jobs.export import ExportIdentity, ExportWatch
 from airflow_provider_koreai.redaction import without_locals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from datetime import datetime
 
     import requests
@@ -186,6 +186,43 @@ class KoreAIHook(WayBackCalls, BaseHook):
             request = bots.bots_request(self.settings.base_url, listing.next_offset)
             listing.add(self._call(request, bots.read_bot_page))
         return listing.bots
+
+    def iter_analytics(
+        self,
+        bot_id: str,
+        analytics_type: str,
+        start: str | datetime,
+        end: str | datetime,
+        *,
+        channel: str | None = None,
+        include_user_ids: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Read a bot's analytics of an interval (``getAnalytics``), row by row, as Kore.ai writes them.
+
+        Rows that come or go while the pages are read are noticed, and the reading begins anew; so the rows are held
+        back until the last page was read.
+
+        :param bot_id: the bot.
+        :param analytics_type: ``unhandledutterance``, ``successintent``, ``failintent``, ``successtask``, ``failtask`` or
+            ``performance``.
+        :param start: the beginning, a time or its text in ISO 8601 (UTC if it has no offset).
+        :param end: the end, which is not included.
+        :param channel: rows of this channel only. Default None: of all.
+        :param include_user_ids: keep ``userId`` and the other fields that say who a user is. Default False.
+        :raises KoreAIRequestError: the rows changed too often to be read whole, or as :meth:`start_export`.
+        :raises KoreAIError: as :meth:`start_export`.
+        """
+        from airflow_provider_koreai.api.analytics import Query, read_page
+        from airflow_provider_koreai.hooks.analytics import read_whole
+
+        query = Query.of(bot_id, analytics_type, start, end, channel)
+        return read_whole(
+            query,
+            self.settings.base_url,
+            lambda request: self._call(request, read_page),
+            include_user_ids=include_user_ids,
+        )
 
     def list_linked_apps(self, bot_id: str, *, language: str = "en") -> LinkedApps:
         """
