@@ -59,8 +59,6 @@ def _read(
     """Write all rows; return False if they changed meanwhile."""
     reading = Reading()
     for number in range(MOST_PAGES):
-        if reading.is_over:
-            return False
         if number >= _PAGES_AT_ONCE:
             # The limit of a minute is shared with everything else that calls for the bot.
             time.sleep(_PAUSE)
@@ -69,4 +67,6 @@ def _read(
             return False
         for row in in_interval(query, rows):
             spool.write(json.dumps(row if include_user_ids else without_personal(row)) + "\n")
-    return True
+        if reading.is_over:
+            return True
+    return False

@@ -40,7 +40,9 @@ def kind_of(path: str, name: str = "path") -> str:
     for suffix in SUFFIXES:
         if path.lower().endswith(suffix):
             return suffix.split(".")[1]
-    raise KoreAIConfigurationError(f"{name}={path!r:.200} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+    raise KoreAIConfigurationError(
+        f"{name}={path!r:.200} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}."
+    )
 
 
 class Writer(Protocol):
@@ -122,7 +124,9 @@ def _text(value: Any) -> str | None:
 
 def _row_of(values: Sequence[str | None]) -> dict[str, Any]:
     """Turn the values of the columns back into a row."""
-    row: dict[str, Any] = {field: value for field, value in zip(FIELDS.values(), values, strict=False) if value}
+    row: dict[str, Any] = {
+        field: value for field, value in zip(FIELDS.values(), values, strict=False) if value
+    }
     return {**row, **(json.loads(values[-1]) if values[-1] else {})}
 
 
@@ -162,4 +166,6 @@ def _read_parquet(stream: io.BufferedReader) -> Iterator[Sequence[str | None]]:
         for batch in parquet.ParquetFile(stream).iter_batches(batch_size=1024, columns=list(COLUMNS)):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
     except (arrow.ArrowException, OSError, KeyError) as error:
-        raise KoreAIFileError("The file is broken: it is not a Parquet file that the download wrote.") from error
+        raise KoreAIFileError(
+            "The file is broken: it is not a Parquet file that the download wrote."
+        ) from error
