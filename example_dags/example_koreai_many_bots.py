@@ -62,7 +62,7 @@ with DAG(
             # Waiting takes no worker slot.
             deferrable=True,
             # At most eight starts and eight downloads at once. To share a limit with other DAGs, make a pool instead
-            # (`airflow pools set koreai 8 "Calls of Kore.ai"`) and write pool="koreai".
+            # (`airflow pools set koreai 8 "Tasks that call Kore.ai" --include-deferred`) and write pool="koreai".
             max_active_tis_per_dagrun=8,
         )
         fetch = exported.get_child_by_label("fetch")

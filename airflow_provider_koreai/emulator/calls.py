@@ -120,6 +120,7 @@ class Calls:
             exchange.entry.client = caller.client_id[:_MAX_LOGGED]
             exchange.is_admin = caller.client_id == self._state.config.admin_client_id
             exchange.entry.expires_in = caller.expires_in
+            self._limit_account()
             return act()
         except TokenRefusedError as refused:
             return error_reply(401, refused.message, refused.code)
@@ -163,9 +164,19 @@ class Calls:
         key = ("upload", exchange.entry.client or "")
         self._limit(BotSettings(), key, account.upload_per_minute, account.upload_per_hour)
 
+    def _limit_account(self) -> None:
+        """Count a call in the bucket that the whole account shares, if there is one."""
+        account = self._state.account
+        if account.shared_limit is not None:
+            window = (account.shared_seconds, account.shared_limit)
+            self._admit(BotSettings(), ("account",), window)
+
     def _limit(self, settings: BotSettings, key: tuple[str, ...], per_minute: int, per_hour: int) -> None:
+        self._admit(settings, key, (MINUTE, per_minute), (HOUR, per_hour))
+
+    def _admit(self, settings: BotSettings, key: tuple[str, ...], *limits: tuple[float, int]) -> None:
         now = self._state.now()
-        wait = self._state.windows.admit(key, now, ((MINUTE, per_minute), (HOUR, per_hour)))
+        wait = self._state.windows.admit(key, now, limits)
         if wait is None:
             return
         headers = {}

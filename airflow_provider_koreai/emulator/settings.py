@@ -193,17 +193,24 @@ class AccountSettings:
     :param upload_by: which apps may upload: ``any``, or only the ``admin`` app.
     :param upload_per_minute: rate limit of uploads, per app.
     :param upload_per_hour: likewise.
+    :param shared_limit: how many calls, of whatever kind, all apps and bots together may make in ``shared_seconds``; ``None``:
+        any number.
+    :param shared_seconds: how long that window is.
     """
 
     upload_by: str = "any"
     upload_per_minute: int = 60
     upload_per_hour: int = 1800
+    shared_limit: int | None = None
+    shared_seconds: float = 60.0
 
 
 ACCOUNT_RULES: dict[str, Rule] = {
     "upload_by": checks.one_of("any", "admin"),
     "upload_per_minute": checks.COUNT,
     "upload_per_hour": checks.COUNT,
+    "shared_limit": checks.COUNT,
+    "shared_seconds": checks.more_than_zero(),
 }
 
 

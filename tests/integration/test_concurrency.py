@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 BOT = "st-demo-travel"
 RUNS, BOTS = 10, 50
+# As docs/concurrency.md recommends for any number of bots.
+SLOTS, FLEET = 8, 200
 FORMS = ("poke", "deferrable", "one task", "one task, deferrable")
 
 
@@ -204,3 +206,41 @@ def test_fifty_bots_at_once_each_get_their_own_file_and_no_limit_is_met(emulator
         assert content == content_of(bots[bot])
         assert result["requested_time"] == identities[bot]["requested_time"]
     assert refused(emulator) == []
+
+
+def export_wait_fetch(bot: str, folder: Path) -> tuple[dict[str, Any], bytes]:
+    """The three tasks of one bot."""
+    context = new_context()
+    export = KoreAIExportUtterancesOperator(task_id="export", bot_id=bot)
+    identity = {"request_id": run_task(export, context)}
+    identity |= {key: context["ti"].xcoms[key] for key in ("requested_time", "file_type")}
+    run_task(KoreAIExportStatusSensor(task_id="wait", bot_id=bot, deferrable=True, timeout=60, **identity))
+    path = folder / f"{bot}.csv"
+    fetch = KoreAIDownloadUtterancesOperator(task_id="fetch", bot_id=bot, path=str(path), **identity)
+    result = run_task(fetch)
+    assert result["requested_time"] == identity["requested_time"]
+    return result, path.read_bytes()
+
+
+def export_fleet(emulator: Any, folder: Path) -> None:
+    """Export the bots, as many at a time as the pool has slots; each task succeeds at its first try."""
+    bots = {f"st-fleet-{number}": number for number in range(FLEET)}
+    for bot, number in bots.items():
+        emulator.control.configure_bot(bot, content_b64=base64.b64encode(content_of(number)).decode())
+    with ThreadPoolExecutor(SLOTS, initializer=prepare_thread) as pool:
+        files = list(pool.map(lambda bot: export_wait_fetch(bot, folder), bots))
+    assert [content for _, content in files] == [content_of(number) for number in bots.values()]
+    starts = [request for request in emulator.control.requests(call="start") if request["status"] == 200]
+    assert len(starts) == FLEET
+
+
+def test_two_hundred_bots_in_a_pool_meet_no_limit(emulator, tmp_path):
+    export_fleet(emulator, tmp_path)
+    assert refused(emulator) == []
+
+
+def test_two_hundred_bots_in_a_pool_keep_to_a_limit_that_their_account_shares(emulator, tmp_path):
+    # A limit of 60 a minute would take a quarter of an hour; without the pool, tasks fail at this one, too.
+    emulator.control.configure_account(shared_limit=40, shared_seconds=1)
+    export_fleet(emulator, tmp_path)
+    assert refused(emulator)

@@ -66,6 +66,19 @@ def test_uploads_have_a_bucket_for_each_app(client):
     assert codes == [412, 429, 412]
 
 
+def test_an_account_may_have_a_limit_that_all_its_calls_share(client):
+    client.start()
+    client.control.configure_account(shared_limit=3)
+    calls = [client.start, client.status, lambda: client.start("st-demo-bank"), client.status]
+    assert [call().status_code for call in calls] == [200, 200, 200, 429]
+
+
+def test_the_window_of_the_shared_limit_can_be_shorter(client):
+    client.control.configure_account(shared_limit=1, shared_seconds=5)
+    assert [client.start().status_code, client.start().status_code] == [200, 429]
+    assert 1 <= int(client.start().headers["retry-after"]) <= 5
+
+
 @pytest.mark.parametrize(
     ("limit", "named"), [("start_per_minute", "Per-minute"), ("start_per_hour", "Hourly")]
 )
