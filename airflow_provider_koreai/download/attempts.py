@@ -11,6 +11,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from airflow_provider_koreai import metrics
 from airflow_provider_koreai.download.staged_file import size_text
 from airflow_provider_koreai.download.transfer import Trouble
 from airflow_provider_koreai.exceptions import KoreAIDownloadError
@@ -59,6 +60,7 @@ class Attempts:
             if vain >= MAX_VAIN_ATTEMPTS or attempt == MAX_ATTEMPTS:
                 break
             pause = self._pause(trouble, vain)
+            metrics.retried(self._export.bot_id, "download")
             self._log.warning(
                 "The download of the export of bot %s was interrupted after %s: %s. %s in %.1f s.",
                 self._export.bot_id,

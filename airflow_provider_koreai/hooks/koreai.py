@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_koreai import metrics
 from airflow_provider_koreai.api.calls import may_be_retried
 from airflow_provider_koreai.api.settings import ConnectionSettings, settings_from_connection
 from airflow_provider_koreai.api.shared_connections import Known, shared
@@ -150,6 +151,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
             began = time.monotonic()
             started = self._call(request, export_job.read_export)
             took = time.monotonic() - began
+            metrics.export_started(bot_id)
             if on_started is not None:
                 on_started(started)
             confirmation = Confirmation(started, self.log, confirm_seconds, took=took)
@@ -292,7 +294,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
             newer_than=newer_than,
             log=self.log,
         )
-        return download_export(
+        result = download_export(
             get_export=lambda: self.get_export(bot_id),
             watch=watch,
             settings=self.settings,
@@ -307,6 +309,8 @@ class KoreAIHook(WayBackCalls, BaseHook):
             link_wait=link_wait,
             log=self.log,
         )
+        metrics.downloaded(result.bot_id, result.bytes, result.rows)
+        return result
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -512,6 +516,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
             return max(backoff(state), asked or 0.0)
 
         def tell(state: tenacity.RetryCallState) -> None:
+            metrics.retried(request.bot_id, request.call)
             self.log.warning(
                 "Try %d of %d, again in %.1f s: %s",
                 state.attempt_number,

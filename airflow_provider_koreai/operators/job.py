@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
+from airflow_provider_koreai import metrics
 from airflow_provider_koreai.arguments import seconds
 from airflow_provider_koreai.deferral import wait_or_defer
 from airflow_provider_koreai.exceptions import KoreAIError
@@ -209,6 +210,7 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
         try:
             yield
         except (Exception, AirflowTaskTimeout) as error:
+            metrics.export_lost(self.bot_id, error)
             if self.is_over(error):
                 self._forget(context)
             raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_koreai import metrics
 from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals
 from airflow_provider_koreai.deferral import export_trigger
 from airflow_provider_koreai.exceptions import (
@@ -150,6 +151,7 @@ class KoreAIExportUtterancesOperator(JobOperator):
     def finish(self, note: dict[str, Any], result: Mapping[str, Any], context: Context) -> str:
         # Once more: a new try starts without the XComs of the one before.
         self._push(context, result)
+        metrics.export_ended(self.bot_id, result["requested_time"])
         self.log.info("The export of bot %s is done: request ID %s", self.bot_id, result["request_id"])
         return str(result["request_id"])
 
@@ -281,6 +283,7 @@ class KoreAIDownloadUtterancesOperator(WithHook, BaseOperator):
                 "The task was stopped, so the download was ended and its unfinished file removed."
             ) from None
         except (KoreAIExportFailedError, KoreAIExportSupersededError) as error:
+            metrics.export_lost(self.bot_id, error)
             raise final(error) from None
         finally:
             self._is_downloading = False

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_koreai import metrics
 from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals
 from airflow_provider_koreai.deferral import export_trigger, shortest_absence, wait_or_defer
 from airflow_provider_koreai.exceptions import (
@@ -142,7 +143,7 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
             if isinstance(error, KoreAIRateLimitError) and error.retry_after:
                 self._not_before = time.monotonic() + error.retry_after
             return False
-        with _final_errors():
+        with self._final_errors():
             done = self._observer.answered(export)
         if done is None:
             return False
@@ -155,12 +156,12 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, limit: str = "timeout"
     ) -> dict[str, str]:
-        with _final_errors():
+        with self._final_errors():
             return self._done(export_of_event(event, limit))
 
     def _wait_or_defer(self) -> dict[str, str]:
         # What ends here means the same as what ends after a deferral.
-        with self._skipping(), _final_errors():
+        with self._skipping(), self._final_errors():
             watch = self._watch()
             done = wait_or_defer(
                 self,
@@ -213,6 +214,9 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         )
 
     def _done(self, export: dict[str, str]) -> dict[str, str]:
+        if self.request_id or self.requested_time:
+            # Without them, the export may have ended long before this task began.
+            metrics.export_ended(self.bot_id, export["requested_time"])
         self.log.info(
             "The export of bot %s is done: request ID %s, requested %s, file type %s",
             self.bot_id,
@@ -222,15 +226,15 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         )
         return export
 
-
-@contextmanager
-def _final_errors() -> Iterator[None]:
-    """A sensor's retry would see the same again, so its errors are final, and its timeout is Airflow's."""
-    try:
-        yield
-    except KoreAIExportTimeoutError as error:
-        raise AirflowSensorTimeout(str(error)) from error
-    except KoreAIError as error:
-        if (as_final := final(error)) is error:
-            raise
-        raise as_final from error
+    @contextmanager
+    def _final_errors(self) -> Iterator[None]:
+        """A sensor's retry would see the same again, so its errors are final, and its timeout is Airflow's."""
+        try:
+            yield
+        except KoreAIExportTimeoutError as error:
+            raise AirflowSensorTimeout(str(error)) from error
+        except KoreAIError as error:
+            metrics.export_lost(self.bot_id, error)
+            if (as_final := final(error)) is error:
+                raise
+            raise as_final from error

@@ -17,6 +17,7 @@ PACKAGE = "airflow_provider_koreai"
 FLOORS = (
     ("__init__", "exceptions", "text", "version_compat"),
     ("arguments", "redaction", "connection_form", "reports"),
+    ("metrics",),
     ("api",),
     ("jobs",),
     ("storage",),
