@@ -112,6 +112,12 @@ def languages_of_travel(results: Results, folder: Path) -> None:
     assert sum(counts.values()) == TRAVEL_ROWS
 
 
+def the_bot_is_loaded(results: Results, folder: Path) -> None:
+    """The whole file is in the table; test_dbt.py runs the DAG that its asset starts."""
+    (loaded,) = results["load"]
+    assert loaded["inserted"] == TRAVEL_ROWS
+
+
 def each_bots_file_is_loaded(results: Results, folder: Path) -> None:
     """The first run has nothing to compare with, and loads whole files."""
     assert [one["before"] for one in results["one_bot.compare"]] == ["", ""]
@@ -168,6 +174,9 @@ EXAMPLES: dict[str, Example] = {
         one_file("koreai_export_utterances.fetch"),
         follower="example_koreai_asset_consumer",
         check_follower=languages_of_travel,
+    ),
+    "example_koreai_dbt": Example(
+        "example_koreai_dbt_load", the_bot_is_loaded, warehouse="warehouse_default"
     ),
     "example_koreai_export_utterances": Example(
         "example_koreai_export_utterances", one_file("fetch"), conf={"bot_id": TRAVEL}

@@ -37,7 +37,7 @@ MODULES = sorted(
     }
 )
 # For any asset, Airflow loads what each provider that is installed has for the URIs of its own assets.
-USE_ASSETS = [name for name in FILES if "koreai_asset(" in (FOLDER / f"{name}.py").read_text()]
+USE_ASSETS = [name for name in FILES if "sset(" in (FOLDER / f"{name}.py").read_text()]
 USE_NONE = [name for name in FILES if name not in USE_ASSETS]
 HEAVY = (
     "aiohttp",
