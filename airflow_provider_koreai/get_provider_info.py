@@ -41,6 +41,7 @@ def get_provider_info() -> dict[str, Any]:
             "download_analytics",
             "import_utterances",
             "koreai",
+            "load_analytics",
             "load_utterances",
             "report_utterances",
             "train",

@@ -22,7 +22,7 @@ from airflow_provider_koreai.warehouse.table import (
     COLUMNS,
     as_utc,
 )
-from airflow_provider_koreai.warehouse.target import Target
+from airflow_provider_koreai.warehouse.target import Target, nothing_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,15 +110,9 @@ class Loader:
         path = PathArgument.of_file(path).text
         if not self.rewrite_history and snapshot.of_run:
             _refuse_a_made_up_past(snapshot, snapshot.of_run)
-        try:
+        with nothing_loaded(path):
             utterances = read_utterances(path, file_type, storage_conn_id)
             return self._load(snapshot, path, Batches(utterances, self.on_unstorable))
-        except FileNotFoundError as error:
-            raise KoreAIFileError(
-                f"path={path!r:.200}: there is no such file. Nothing was loaded."
-            ) from error
-        except KoreAIFileError as error:
-            raise KoreAIFileError(f"path={path!r:.200}: {error} Nothing was loaded.") from error
 
     def _load(self, snapshot: Snapshot, path: str, batches: Batches) -> LoadResult:
         passing = iter(batches)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 from sqlalchemy.exc import NoSuchTableError
 
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.warehouse.table import (
     MYSQL,
     check_columns,
@@ -20,6 +21,8 @@ from airflow_provider_koreai.warehouse.table import (
 from airflow_provider_koreai.warehouse.transactions import refuse_engine_without_transactions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
@@ -81,3 +84,14 @@ class Target:
                 f"table={table.info['name']!r} does not exist, and create_table=False. Create it: {'; '.join(statements)}"
             )
         return statements
+
+
+@contextmanager
+def nothing_loaded(path: str) -> Iterator[None]:
+    """Name the file in the block's errors about it, and say that nothing was loaded."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise KoreAIFileError(f"path={path!r:.200}: there is no such file. Nothing was loaded.") from error
+    except KoreAIFileError as error:
+        raise KoreAIFileError(f"path={path!r:.200}: {error} Nothing was loaded.") from error
