@@ -199,10 +199,13 @@ def in_interval(query: Query, rows: list[dict[str, Any]]) -> Iterator[dict[str, 
 
 
 def time_of(row: dict[str, Any]) -> datetime | None:
-    """Return a row's time: a text in ISO 8601, or seconds or milliseconds since the epoch."""
+    """Return a row's time: a text in ISO 8601, or seconds or milliseconds since the epoch, also as a text."""
     value = next((row[key] for key in row if key.casefold() == "timestamp"), None)
     if isinstance(value, str):
-        return parse_time(value)
+        if not value.isdecimal():
+            return parse_time(value)
+        # CSV and Parquet have texts only.
+        value = float(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         # Milliseconds of now have thirteen digits.
         seconds = value / 1000 if abs(value) > 1e11 else value

@@ -132,7 +132,8 @@ def test_a_row_without_a_time_that_can_be_read_stays():
 
 
 @pytest.mark.parametrize(
-    "value", ["2026-11-01T00:00:00Z", 1793491200, 1793491200000, "2026-11-01T01:00:00+01:00"]
+    "value",
+    ["2026-11-01T00:00:00Z", 1793491200, 1793491200000, "1793491200000", "2026-11-01T01:00:00+01:00"],
 )
 def test_a_time_may_be_written_in_several_ways(value):
     assert time_of({"Timestamp": value}) == QUERY.start
