@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import TaskGroup, conf
 
 from airflow_provider_koreai.operators.batch_test import KoreAIBatchTestOperator
+from airflow_provider_koreai.operators.check_utterances import KoreAICheckUtterancesOperator
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.operators.import_utterances import KoreAIImportUtterancesOperator
 from airflow_provider_koreai.operators.koreai import (
@@ -124,6 +125,8 @@ def koreai_import_utterances(
     file_type: str | None = None,
     max_removed_fraction: float | None = 0.2,
     on_invalid: str = "fail",
+    check: bool = True,
+    check_args: Mapping[str, Any] | None = None,
     train: bool = True,
     language: str = "en",
     test_suite: str | None = None,
@@ -141,7 +144,8 @@ def koreai_import_utterances(
     """
     Import corrected utterances into a bot and make sure of it, each step a task of its own.
 
-    ``back_up`` exports the bot as JSON, ``compare`` fails if the file would remove too much of it, ``import`` replaces the
+    ``back_up`` exports the bot as JSON, ``compare`` fails if the file would remove too much of it, ``check`` counts what is
+    bad training data in the file, and fails beyond your limits, ``import`` replaces the
     bot's utterances in development, ``export_again`` and ``verify`` check row by row that the bot has what was sent,
     ``train`` trains it and ``test`` runs a batch test. If the verification fails, its error names the backup and the task
     that restores it; nothing is trained then.
@@ -160,6 +164,10 @@ def koreai_import_utterances(
     :param max_removed_fraction: import nothing if more than this fraction of the bot's utterances, from 0 to 1, is not in
         the file. Default 0.2; None: no limit. (templated)
     :param on_invalid: what to do with rows that Kore.ai cannot import: ``fail`` (the default) or ``drop``. (templated)
+    :param check: check the file for conflicts, duplicates and other bad training data before it is imported. Default True.
+    :param check_args: further arguments of
+        :class:`~airflow_provider_koreai.operators.check_utterances.KoreAICheckUtterancesOperator`, for example
+        ``{"max_conflicts": 0}``. Default: no limits, so the check only reports.
     :param train: train the bot after the import. Default True.
     :param language: the language to train and test. Default ``en``. (templated)
     :param test_suite: the batch test to run after the training. Default None: no test, or if there are limits, the suite
@@ -189,7 +197,7 @@ def koreai_import_utterances(
         **files,
         **task_args,
     }
-    tooltip = "Import utterances into Kore.ai: back up, compare, import, verify, train, test"
+    tooltip = "Import utterances into Kore.ai: back up, compare, check, import, verify, train, test"
     with TaskGroup(group_id, tooltip=tooltip) as group:
         back_up = koreai_export_utterances(group_id="back_up", path=backup_path, **exports)
         backup: Any = back_up.get_child_by_label("fetch").output["path"]  # type: ignore[attr-defined]
@@ -221,7 +229,18 @@ def koreai_import_utterances(
             **of_bot,
             **files,
         )
-        back_up >> compare >> import_ >> export_again >> verify
+        guards: list[Any] = [compare]
+        if check:
+            checking = {
+                "bot_id": bot_id,
+                "path": path,
+                "file_type": file_type,
+                **files,
+                **common,
+                **(check_args or {}),
+            }
+            guards.append(KoreAICheckUtterancesOperator(task_id="check", **checking))
+        back_up >> guards >> import_ >> export_again >> verify
         last: Any = verify
         if train:
             training = KoreAITrainOperator(task_id="train", language=language, **of_bot, **waits)

@@ -40,6 +40,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
 
     :param path: the file: CSV, JSON (also compressed) or Parquet; a local path, or a URL that Airflow's ObjectStoragePath
         understands. (templated)
+    :param bot_id: the bot that the utterances are of; the report names it. Default None. (templated)
     :param file_type: ``csv`` or ``json``. Default None: determined by the path's suffix, else by the content. (templated)
     :param min_per_task: the number of different sentences that a task should have in each of its languages. Default 5.
         (templated)
@@ -71,6 +72,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = (
+        "bot_id",
         "path",
         "file_type",
         "min_per_task",
@@ -91,6 +93,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
         self,
         *,
         path: str,
+        bot_id: str | None = None,
         file_type: str | None = None,
         min_per_task: int = 5,
         max_conflicts: int | None = None,
@@ -108,6 +111,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
         super().__init__(**{"multiple_outputs": True, **kwargs})
         refuse_literals(file_type=(file_type, FILE_TYPES), on_violation=(on_violation, ON_VIOLATION))
         self.path = path
+        self.bot_id = bot_id
         self.file_type = file_type
         self.min_per_task = min_per_task
         self.max_conflicts = max_conflicts
@@ -200,7 +204,9 @@ class KoreAICheckUtterancesOperator(BaseOperator):
             exceeded = limits.exceeded(quality.summary())
             if self.report_path:
                 report = output("report_path", self.report_path)
-                report.write(html_report(quality, min_per_task, similarity, exceeded))
+                report.write(
+                    html_report(quality, min_per_task, similarity, exceeded, str(self.bot_id or "").strip())
+                )
         return quality, exceeded
 
     def _near_pairs(self, similarity: float, *, is_needed: bool) -> NearPairs | None:

@@ -34,7 +34,11 @@ _SECTIONS = (
 
 
 def html_report(
-    quality: Quality, min_per_task: int, similarity: float, exceeded: Sequence[str] = ()
+    quality: Quality,
+    min_per_task: int,
+    similarity: float,
+    exceeded: Sequence[str] = (),
+    bot_id: str = "",
 ) -> bytes:
     """Draw the report; ``exceeded`` are the limits that are, in words."""
     sizes = {task: sum(counts.values()) for task, counts in quality.tasks.items()}
@@ -44,6 +48,7 @@ def html_report(
     return html_page(
         "quality.html.jinja",
         path=quality.path,
+        bot_id=bot_id,
         numbers=quality.summary(),
         without_task=quality.without_task,
         exceeded=exceeded,

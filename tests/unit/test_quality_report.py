@@ -137,3 +137,9 @@ def test_html_loads_nothing() -> None:
 
 def test_no_utterances_at_all_can_be_reported() -> None:
     assert "/data/utterances.csv" in page_of(quality())
+
+
+def test_the_title_names_the_bot_if_it_is_known():
+    page = html_report(Quality("/data/new.json"), 5, 0.9, (), "st-1").decode()
+    assert "<title>Quality of utterances of bot st-1</title>" in page
+    assert "<title>Quality of utterances</title>" in html_report(Quality("/data/new.json"), 5, 0.9).decode()

@@ -143,7 +143,18 @@ def order_of(dag) -> list[str]:
 def test_an_import_is_guarded_before_and_verified_after(dag):
     import_group(test_suite="Nightly")
     exports = ["export", "wait", "fetch"]
-    assert order_of(dag) == [*exports, "compare", "import", *exports, "verify", "train", "test"]
+    order = order_of(dag)
+    assert sorted(order[3:5]) == ["check", "compare"]
+    assert order[:3] + order[5:] == [*exports, "import", *exports, "verify", "train", "test"]
+
+
+def test_the_check_may_have_limits_or_be_left_out(dag):
+    group = import_group(check_args={"max_conflicts": 0, "min_per_task": 3})
+    check = group.get_child_by_label("check")
+    assert (check.path, check.max_conflicts, check.min_per_task) == ("/data/new.json", 0, 3)
+    assert check.task_id in group.get_child_by_label("import").upstream_task_ids
+    import_group(group_id="another", check=False)
+    assert "another.check" not in dag.task_ids
 
 
 @pytest.mark.parametrize(
