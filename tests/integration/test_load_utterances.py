@@ -337,6 +337,25 @@ def test_the_statement_of_the_error_makes_a_table_that_fits(warehouse, tmp_path)
     assert load(warehouse, path, create_table=False)["inserted"] == 1
 
 
+def test_a_table_may_be_partitioned_by_snapshot(postgresql, tmp_path):
+    table = postgresql.table
+    postgresql.run(
+        f"CREATE TABLE {table} (bot_id text NOT NULL, snapshot timestamptz NOT NULL, task_name text, sentence text NOT NULL, "
+        "type text, language text, entities text NOT NULL, export_request_id text, requested_time timestamptz, "
+        "loaded_at timestamptz NOT NULL) PARTITION BY RANGE (snapshot)"
+    )
+    for first, day, after in (("monday", MONDAY, TUESDAY), ("tuesday", TUESDAY, WEDNESDAY)):
+        postgresql.run(
+            f"CREATE TABLE {table}_{first} PARTITION OF {table} FOR VALUES FROM ('{day}Z') TO ('{after}Z')"
+        )
+    load(postgresql, export(tmp_path / "1.csv", "one"), MONDAY)
+    load(postgresql, export(tmp_path / "2.csv", "two"), TUESDAY)
+    result = load(postgresql, export(tmp_path / "3.csv", "three", "four"), TUESDAY)
+    assert (result["inserted"], result["replaced"]) == (2, 1)
+    assert postgresql.run(f"SELECT sentence FROM {table}_monday") == [("one",)]
+    assert postgresql.run(f"SELECT sentence FROM {table}_tuesday ORDER BY 1") == [("four",), ("three",)]
+
+
 def make_table(warehouse: Warehouse, *, without: tuple[str, ...] = (), **kinds: str) -> None:
     time = {"sqlite_test": "DATETIME", "mariadb_test": "DATETIME(6)"}.get(
         warehouse.conn_id, "TIMESTAMP WITH TIME ZONE"
