@@ -7,18 +7,16 @@ utterances in much the same order each time, so most are struck out before they 
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections import Counter
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat, zip_longest
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_koreai.compare.comparison import Comparison, changes
-from airflow_provider_koreai.exceptions import KoreAIError, KoreAIFileError
+from airflow_provider_koreai.exceptions import KoreAIFileError
 from airflow_provider_koreai.storage.paths import PathArgument, local_path
+from airflow_provider_koreai.storage.scratch import scratch_database
 from airflow_provider_koreai.text import is_storable, storable
 from airflow_provider_koreai.utterances.reading import open_export, read_utterances
 
@@ -30,15 +28,9 @@ if TYPE_CHECKING:
     # Task name, sentence, type and language, None or "" where there is none; more cells are ignored.
     Cells = Sequence[Any]
 
-_SETTINGS = (
-    "PRAGMA page_size = 32768",
-    "PRAGMA cache_size = -16384",  # KiB; sorting takes as much again
-    "PRAGMA temp_store = FILE",
-    "PRAGMA journal_mode = OFF",  # nothing is ever rolled back
-    "CREATE TABLE utterances (hash INTEGER, utterance TEXT, surplus INTEGER)",
-    "BEGIN",
-)
+_TABLE = "CREATE TABLE utterances (hash INTEGER, utterance TEXT, surplus INTEGER)"
 _INSERT = "INSERT INTO utterances VALUES (?, ?, ?)"
+_ROOM = "A comparison needs about as much room there as both snapshots take uncompressed"
 # The inner query sorts numbers, not sentences, and leaves little for the outer one, which is exact.
 _CHANGES = """
     SELECT utterance, sum(surplus) FROM utterances
@@ -111,9 +103,7 @@ def compare(
     """
     comparison = Comparison(before.description if before else "", after.description, top)
     labels = _Labels()
-    with _errors_of_sqlite(), closing(sqlite3.connect("", isolation_level=None)) as database:
-        for statement in _SETTINGS:
-            database.execute(statement)
+    with scratch_database(_TABLE, _ROOM) as database:
         counts: Counter[str] = Counter()
         gone = _batches(before, labels, Counter()) if before is not None else iter(())
         database.executemany(_INSERT, _unmatched(gone, _batches(after, labels, counts)))
@@ -198,15 +188,3 @@ def _strike_out(gone: Counter[str], come: Counter[str]) -> None:
             come[utterance] = surplus
         elif surplus < 0:
             gone[utterance] = -surplus
-
-
-@contextmanager
-def _errors_of_sqlite() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        folder = os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - SQLite's choice
-        raise KoreAIError(
-            f"The temporary database in {folder!r} failed: {error}. A comparison needs about as much room there as "
-            "both snapshots take uncompressed; set TMPDIR to use another folder."
-        ) from error
