@@ -17,6 +17,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
 
+from airflow_provider_koreai.operators.check_utterances import KoreAICheckUtterancesOperator
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
 from airflow_provider_koreai.task_groups import koreai_export_utterances
@@ -69,13 +70,18 @@ with DAG(
             bot_id=bot_id, path="{{ params.folder }}/{{ ti.task.bot_id }}/", deferrable=True
         )
         fetch = exported.get_child_by_label("fetch")
-        # For both tasks; map_index_template makes the UI show the bot's name, as for the tasks of the group.
-        common = {
-            "bot_id": bot_id,
-            "table": "{{ params.table }}",
-            "conn_id": "{{ params.conn_id }}",
-            "map_index_template": "{{ ti.task.bot_id }}",
-        }
+        # For all three tasks; map_index_template makes the UI show the bot's name, as for the tasks of the group.
+        of_bot = {"bot_id": bot_id, "map_index_template": "{{ ti.task.bot_id }}"}
+        common = {**of_bot, "table": "{{ params.table }}", "conn_id": "{{ params.conn_id }}"}
+        # Only warns, in its log: what is in the bot belongs in the table, good or bad.
+        KoreAICheckUtterancesOperator(
+            task_id="check",
+            path=fetch.output["path"],
+            max_conflicts=0,
+            max_unusable=0,
+            on_violation="warn",
+            **of_bot,
+        )
         # Compares with the bot's last snapshot in the table. The first run has nothing to compare with, and passes.
         compare = KoreAICompareUtterancesOperator(
             task_id="compare", after=fetch.output["path"], min_rows=1, max_removed_fraction=0.2, **common

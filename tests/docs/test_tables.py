@@ -8,6 +8,7 @@ import re
 import pytest
 
 from airflow_provider_koreai.connection_form import CONN_FIELDS
+from airflow_provider_koreai.operators.check_utterances import KoreAICheckUtterancesOperator
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.operators.convert_utterances import KoreAIConvertUtterancesOperator
 from airflow_provider_koreai.operators.koreai import (
@@ -22,6 +23,7 @@ from airflow_provider_koreai.task_groups import koreai_export_utterances
 from .blocks import ROOT
 
 OPERATORS = (
+    KoreAICheckUtterancesOperator,
     KoreAIExportUtterancesOperator,
     KoreAIExportStatusSensor,
     KoreAIDownloadUtterancesOperator,

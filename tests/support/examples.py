@@ -122,7 +122,9 @@ def each_bots_file_is_loaded(results: Results, folder: Path) -> None:
     """The first run has nothing to compare with, and loads whole files."""
     assert [one["before"] for one in results["one_bot.compare"]] == ["", ""]
     fetched, loaded = results["one_bot.koreai_export_utterances.fetch"], results["one_bot.load"]
+    checked = results["one_bot.check"]
     assert [one["rows"] for one in loaded] == [rows_of(one["path"]) for one in fetched]
+    assert [one["rows"] for one in checked] == [one["rows"] for one in loaded]
 
 
 CORRECTED = 3
