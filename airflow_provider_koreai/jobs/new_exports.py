@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_koreai.arguments import parse_time
 from airflow_provider_koreai.jobs.export import ExportIdentity, ExportStatus, Verdict, judge
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_provider_koreai.jobs.export import Export
 
 _OVER = (ExportStatus.SUCCESS, ExportStatus.FAILED)
@@ -21,13 +24,15 @@ class NewExports:
     """
     Remembers the latest export that is over.
 
-    An export that is already over at the first look is not new; one that is still running then will be.
+    At the first look, an export that is over is new if it was requested after ``since``; one that is running will be.
 
     :param file_type: the file type that is wanted; None: any.
+    :param since: when the watch began; None: before the first look nothing is new.
     """
 
-    def __init__(self, file_type: str | None = None) -> None:
+    def __init__(self, file_type: str | None = None, *, since: datetime | None = None) -> None:
         self._file_type = file_type
+        self._since = since
         # None: nobody has looked yet. _NONE: no export was over when somebody did.
         self._latest: ExportIdentity | None = None
 
@@ -48,15 +53,19 @@ class NewExports:
 
     def observe(self, export: Export | None) -> Export | None:
         """Take in the bot's latest export (None: it has none), and return it if it is new and has succeeded."""
-        before = self._latest
-        is_over = export is not None and export.status in _OVER
-        if export is None or not is_over:
-            self._latest = _NONE if before is None else before
+        if export is None or export.status not in _OVER:
+            self._latest = self._latest or _NONE
             return None
-        if before not in (None, _NONE) and judge(before, export.identity) is not Verdict.SUPERSEDED:
-            return None
-        self._latest = export.identity
-        if before is None or export.status is not ExportStatus.SUCCESS:
+        is_new = self._is_new(export)
+        if is_new or self._latest is None:
+            self._latest = export.identity
+        if not is_new or export.status is not ExportStatus.SUCCESS:
             return None
         has_other_type = ExportIdentity(file_type=self._file_type).has_other_type(export.identity)
         return None if has_other_type else export
+
+    def _is_new(self, export: Export) -> bool:
+        if self._latest is None:
+            requested = parse_time(export.requested_time)
+            return self._since is not None and requested is not None and requested >= self._since
+        return self._latest == _NONE or judge(self._latest, export.identity) is Verdict.SUPERSEDED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,7 +44,7 @@ class KoreAIExportEventTrigger(BaseEventTrigger):
     Fires for each new export of a bot that succeeds, whoever started it. For ``AssetWatcher``, on Airflow 3.
 
     It never ends: whatever goes wrong is logged once, and it asks again after ``poll_interval``. An export that was
-    already done when the watcher was first started does not count. From Airflow 3.3 on, what was seen is kept with the
+    done before the watch began does not count. From Airflow 3.3 on, what was seen is kept with the
     asset, so that a restart of the triggerer neither repeats nor misses the latest export; before that, exports that are
     done while no triggerer runs are missed.
 
@@ -93,7 +94,7 @@ class KoreAIExportEventTrigger(BaseEventTrigger):
         kept = _Kept(
             getattr(self, "asset_state_store", None), f"koreai_export:{self.bot_id}:{self.file_type or 'any'}"
         )
-        exports = NewExports(self.file_type)
+        exports = NewExports(self.file_type, since=datetime.now(timezone.utc))
         while True:
             errors: list[Exception] = []
             export = await _collecting(self._look(hook, kept, exports), errors)
@@ -124,7 +125,7 @@ class KoreAIExportEventTrigger(BaseEventTrigger):
             if kind not in self._logged:
                 self._logged.add(kind)
                 self.log.warning(
-                    "Watching bot %s for exports has failed and goes on. %s: %s", self.bot_id, kind, error
+                    "Watching bot %s for exports continues despite an error. %s: %s", self.bot_id, kind, error
                 )
         if self._logged and not errors:
             self._logged.clear()

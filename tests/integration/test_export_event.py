@@ -160,6 +160,20 @@ def test_an_export_from_before_the_watch_does_not_fire(emulator):
 
 
 @needs_watchers
+def test_an_export_fires_that_was_made_before_the_first_look_succeeded(emulator):
+    emulator.control.add_fault(BOT, call="status", kind="http", status=503, times=-1)
+
+    async def scenario() -> None:
+        async with watching(emulator) as watch:
+            await watch.looks()
+            started = await watch.export()
+            await asyncio.to_thread(emulator.control.clear_faults, BOT)
+            assert await watch.event() == of(started)
+
+    asyncio.run(scenario())
+
+
+@needs_watchers
 def test_an_export_fires_when_it_is_done(emulator):
     async def scenario() -> None:
         async with watching(emulator) as watch:
@@ -271,7 +285,7 @@ def test_trouble_is_logged_once_and_does_not_end_the_watch(emulator, fault, said
         asyncio.run(scenario())
     lines = [line for line in logged if "Watching bot" in line]
     assert len(lines) == 2, lines
-    assert "has failed and goes on" in lines[0]
+    assert "continues despite an error" in lines[0]
     assert said in lines[0]
     assert "works again" in lines[1]
 

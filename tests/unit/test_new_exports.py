@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 
 import pytest
 
@@ -45,6 +46,12 @@ def test_an_export_that_is_over_at_the_first_look_is_not_new(status):
 def test_an_export_that_is_running_at_the_first_look_is_new_when_it_is_done(status):
     done = export(NOON)
     assert fired(NewExports(), export(NOON, status), done) == [done]
+
+
+@pytest.mark.parametrize(("time", "new"), [(ELEVEN, False), (NOON, True), (ONE, True), (None, False)])
+def test_at_the_first_look_what_was_requested_since_the_watch_began_is_new(time, new):
+    exports = NewExports(since=datetime(2023, 7, 26, 12, tzinfo=timezone.utc))
+    assert fired(exports, export(time), export(time)) == [export(time)] * new
 
 
 def test_the_first_export_of_a_bot_is_new():
