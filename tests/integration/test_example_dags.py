@@ -99,6 +99,31 @@ def test_without_bot_ids_all_bots_of_the_account_are_exported(run_dag, emulator,
     assert {path.name for path in tmp_path.iterdir()} == set(bots)
 
 
+def test_a_bot_that_is_not_good_enough_is_told_of_with_the_numbers_and_not_loaded(
+    airflow, koreai_conn, tmp_path
+):
+    warehouse, connection = sqlite_warehouse(tmp_path / "warehouse.db")
+    # The bank's bot has four thin tasks, the other no task at all.
+    conf = {"bot_ids": ["st-demo-bank", "st-demo-empty"], "folder": str(tmp_path), "max_thin_tasks": 3}
+    dag_id = "example_koreai_quality"
+    answer = airflow.run(
+        "dags", "test", dag_id, TODAY, "--conf", json.dumps(conf), AIRFLOW_CONN_WAREHOUSE_DEFAULT=connection
+    )
+    (told,) = [line for line in answer.stdout.splitlines() if "Not loaded: " in line]
+    assert "4 tasks with too few sentences, more than max_thin_tasks=3" in told
+    assert "st-demo-bank" in told
+    statement = (
+        "select task_id, map_index, state from task_instance where dag_id = ? and run_id = "
+        "(select run_id from dag_run where dag_id = ? order by id desc limit 1)"
+    )
+    states = {(task, index): state for task, index, state in airflow.query(statement, dag_id, dag_id)}
+    assert states["one_bot.check", 0] == "failed"
+    assert states["one_bot.load", 0] == states["all_bots_are_loaded", -1] == "upstream_failed"
+    assert states["one_bot.load", 1] == states["report", -1] == "success"
+    assert warehouse.counts(TABLE) == {}
+    assert (tmp_path / "report.html").exists()
+
+
 @pytest.mark.parametrize("dag_id", ["example_koreai_many_bots", "example_koreai_to_warehouse"])
 def test_the_ui_shows_the_bot_of_each_mapped_task(airflow, run_dag, emulator, tmp_path, dag_id):
     bots = ["st-demo-bank", "st-demo-retail"]

@@ -112,6 +112,19 @@ def languages_of_travel(results: Results, folder: Path) -> None:
     assert sum(counts.values()) == TRAVEL_ROWS
 
 
+def each_bot_is_checked_loaded_and_reported(results: Results, folder: Path) -> None:
+    """What is good enough is in the table, and on the page of all bots."""
+    bots = ["st-demo-bank", "st-demo-retail"]
+    assert [one["conflicts"] for one in results["one_bot.check"]] == [0, 0]
+    assert [one["bot_id"] for one in results["one_bot.load"]] == bots
+    (report,) = results["report"]
+    assert {bot_id: numbers["rows"] for bot_id, numbers in report["bots"].items()} == {
+        one["bot_id"]: one["inserted"] for one in results["one_bot.load"]
+    }
+    assert all(bot_id in Path(report["report_path"]).read_text("utf-8") for bot_id in bots)
+    assert len(list(folder.rglob("*.check.html"))) == 2
+
+
 def the_bot_is_loaded(results: Results, folder: Path) -> None:
     """The whole file is in the table; test_dbt.py runs the DAG that its asset starts."""
     (loaded,) = results["load"]
@@ -193,6 +206,13 @@ EXAMPLES: dict[str, Example] = {
     ),
     "example_koreai_on_export": Example("example_koreai_on_export", one_file("fetch"), watches=True),
     "example_koreai_one_task": Example("example_koreai_one_task", one_file("fetch"), conf={"bot_id": TRAVEL}),
+    "example_koreai_quality": Example(
+        "example_koreai_quality",
+        each_bot_is_checked_loaded_and_reported,
+        conf={"bot_ids": ["st-demo-bank", "st-demo-retail"]},
+        warehouse="warehouse_default",
+        check_table=each_bot_is_in_the_table,
+    ),
     "example_koreai_round_trip": Example(
         "example_koreai_round_trip",
         the_bot_has_what_was_corrected,
