@@ -38,6 +38,7 @@ def get_provider_info() -> dict[str, Any]:
             "check_utterances",
             "compare_utterances",
             "convert_utterances",
+            "delete_snapshots",
             "download_analytics",
             "import_utterances",
             "koreai",

@@ -60,15 +60,15 @@ class SnapshotHistory:
             bot_id = self.connection.execute(select(func.min(column)).where(column > bot_id)).scalar()
         return found
 
-    def times(self, bot_id: str, number: int) -> list[datetime]:
-        """Return the times of a bot's last snapshots, the earliest first."""
+    def times(self, bot_id: str, number: int | None = None) -> list[datetime]:
+        """Return the times of a bot's last snapshots, by default of all, the earliest first."""
         columns, found = self.table.c, []
         latest = select(func.max(columns.snapshot)).where(columns.bot_id == bot_id)
         time = self.connection.execute(latest).scalar()
         while time is not None:
             found.append(as_utc(time))
             earlier = latest.where(columns.snapshot < found[-1])
-            time = self.connection.execute(earlier).scalar() if len(found) < number else None
+            time = self.connection.execute(earlier).scalar() if len(found) != number else None
         return found[::-1]
 
     def counts(self, bot_id: str, since: datetime) -> Iterator[tuple[datetime, str, str, int]]:

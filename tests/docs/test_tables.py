@@ -11,6 +11,7 @@ from airflow_provider_koreai.connection_form import CONN_FIELDS
 from airflow_provider_koreai.operators.check_utterances import KoreAICheckUtterancesOperator
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.operators.convert_utterances import KoreAIConvertUtterancesOperator
+from airflow_provider_koreai.operators.delete_snapshots import KoreAIDeleteSnapshotsOperator
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
     KoreAIExportUtterancesOperator,
@@ -31,6 +32,7 @@ OPERATORS = (
     KoreAICompareUtterancesOperator,
     KoreAIConvertUtterancesOperator,
     KoreAIReportUtterancesOperator,
+    KoreAIDeleteSnapshotsOperator,
 )
 
 
