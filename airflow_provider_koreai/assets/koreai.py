@@ -1,5 +1,5 @@
 """
-Assets: a bot's utterances as ``koreai://<host>/<bot_id>``, and what a download adds to the events of its outlets.
+Assets: a bot's utterances as ``koreai://<host>/<bot_id>``, and what a task adds to the events of its outlets.
 
 Airflow 2.11 calls assets datasets.
 """
@@ -83,17 +83,18 @@ def tell_outlets(
     outlets: Iterable[object],
     events: Any,
     extra: Mapping[str, Any],
-    asset_of_bot: Callable[[], Asset],
+    asset_of_alias: Callable[[], Asset] | None = None,
 ) -> None:
     """
     Add what a task stored to the events of its outlets, for the DAGs that are scheduled on them.
 
     :param extra: what was stored.
-    :param asset_of_bot: makes the asset for the event of an ``AssetAlias``.
+    :param asset_of_alias: makes the asset for the event of an ``AssetAlias``; without it, an alias gets no event.
     """
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
-            events[outlet].add(asset_of_bot(), extra=dict(extra))
+            if asset_of_alias is not None:
+                events[outlet].add(asset_of_alias(), extra=dict(extra))
         else:
             # An asset, or a reference to one (`Asset.ref(...)`, Airflow 3).
             events[outlet].extra.update(extra)

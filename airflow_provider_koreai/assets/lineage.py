@@ -9,9 +9,12 @@ from airflow_provider_koreai.assets.koreai import asset_uri
 from airflow_provider_koreai.storage.paths import local_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_koreai.download.export_file import DownloadResult
+    from airflow_provider_koreai.utterances.convert import ConvertResult
 
 # Other schemes for the same object store.
 _SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
@@ -85,3 +88,75 @@ def lineage_of_import(base_url: str, bot_id: str, path: str) -> OperatorLineage[
     return OperatorLineage(
         inputs=[Dataset(*dataset_name(path))], outputs=[Dataset(*bot_name(base_url, bot_id))]
     )
+
+
+def lineage_of_conversion(path: str, result: ConvertResult) -> OperatorLineage[Any, Any]:
+    """Return a conversion's input and output. Needs the openlineage provider."""
+    from airflow.providers.common.compat.openlineage.facet import (
+        Dataset,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
+
+    statistics = OutputStatisticsOutputDatasetFacet(rowCount=result.rows, size=result.bytes, fileCount=1)
+    target = OutputDataset(
+        *dataset_name(result.path),
+        facets={"version": DatasetVersionDatasetFacet(f"sha256:{result.sha256}")},
+        outputFacets={"outputStatistics": statistics},
+    )
+    return OperatorLineage(inputs=[Dataset(*dataset_name(path))], outputs=[target])
+
+
+def lineage_of_load(path: str, conn_id: str, table: str, inserted: int) -> OperatorLineage[Any, Any]:
+    """Return a load's input and, where the database's hook can name its tables, its output. Needs the openlineage provider."""
+    from airflow.providers.common.compat.openlineage.facet import (
+        Dataset,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    statistics = OutputStatisticsOutputDatasetFacet(rowCount=inserted)
+    return OperatorLineage(
+        inputs=[Dataset(*dataset_name(path))],
+        outputs=[
+            OutputDataset(*name, outputFacets={"outputStatistics": statistics})
+            for name in _table_names(conn_id, table)
+        ],
+    )
+
+
+def lineage_of_comparison(
+    read: Iterable[str], conn_id: str | None, table: str | None, written: Iterable[str]
+) -> OperatorLineage[Any, Any]:
+    """
+    Return a comparison's inputs, files and perhaps a table, and the files that it wrote. Needs the openlineage provider.
+    """
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    names = [*map(dataset_name, read), *(_table_names(conn_id, table) if conn_id and table else ())]
+    return OperatorLineage(
+        inputs=[Dataset(*name) for name in names],
+        outputs=[Dataset(*dataset_name(path)) for path in written],
+    )
+
+
+def _table_names(conn_id: str, table: str) -> list[tuple[str, str]]:
+    """Return a table's namespace and name, the only one; none where the database's hook does not know how it is named."""
+    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow.providers.openlineage.sqlparser import SQLParser
+
+    connection: Any = BaseHook.get_connection(conn_id)
+    hook = connection.get_hook()
+    info = hook.get_openlineage_database_info(connection)
+    if info is None:
+        return []
+    from airflow_provider_koreai.warehouse.table import utterances_table
+
+    described = utterances_table(table)
+    schema = described.schema or hook.get_openlineage_default_schema()
+    parts = (info.database or connection.schema, schema, described.name)
+    return [(SQLParser.create_namespace(info), ".".join(filter(None, parts)))]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_koreai.compare.comparing import Source
     from airflow_provider_koreai.warehouse.snapshots import BotSnapshots
@@ -79,7 +80,8 @@ class KoreAICompareUtterancesOperator(BaseOperator):
     well: ``compare.output["removed"]``. The last two, and ``before``, are ``""`` if there is none. If a limit is exceeded,
     all of this is pushed, and detail and report are written all the same; the XCom ``violations`` lists the limits with the
     numbers. With ``fail`` the error is :class:`~airflow_provider_koreai.exceptions.KoreAIComparisonError`, which Airflow
-    does not retry.
+    does not retry. Assets in ``outlets`` get the same as the extra of their event. OpenLineage gets what was compared and the
+    files that were written.
     """
 
     template_fields: Sequence[str] = (
@@ -193,6 +195,10 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             "detail_path": str(self.detail_path or ""),
             "report_path": str(self.report_path or ""),
         }
+        if self.outlets:
+            from airflow_provider_koreai.assets.koreai import tell_outlets
+
+            tell_outlets(self.outlets, context["outlet_events"], result)
         if exceeded:
             error = KoreAIComparisonError(
                 f"{'; '.join(exceeded)}. Compared: {comparison.after} with {comparison.before or 'nothing'}. If the "
@@ -200,6 +206,15 @@ class KoreAICompareUtterancesOperator(BaseOperator):
             )
             settle(self, on_violation, error, exceeded, result, context)
         return result
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        from airflow_provider_koreai.assets.lineage import lineage_of_comparison
+
+        reads = list(filter(None, (self.before, self.after)))
+        # A table is read unless both are files.
+        table = self.table if len(reads) < 2 else None
+        writes = filter(None, (self.detail_path, self.report_path))
+        return lineage_of_comparison(reads, self.conn_id, table, writes)
 
     def _sources(self, context: Context) -> tuple[Source | None, Source]:
         """Find what to compare; the earlier one is None if it is missing and may be."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_koreai.utterances.convert import ConvertResult
 
 
 class KoreAIConvertUtterancesOperator(BaseOperator):
@@ -32,7 +35,7 @@ class KoreAIConvertUtterancesOperator(BaseOperator):
     :param target_storage_conn_id: ID of the connection for the object store of ``target``. Default None. (templated)
 
     Returns ``{"path", "bytes", "rows", "sha256"}``, and pushes each entry under its own key as well:
-    ``convert.output["path"]``.
+    ``convert.output["path"]``. Assets in ``outlets`` get the same as the extra of their event. OpenLineage gets both files.
     """
 
     template_fields: Sequence[str] = (
@@ -65,6 +68,7 @@ class KoreAIConvertUtterancesOperator(BaseOperator):
         self.overwrite = overwrite
         self.storage_conn_id = storage_conn_id
         self.target_storage_conn_id = target_storage_conn_id
+        self._result: ConvertResult | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_koreai.utterances.convert import convert_utterances
@@ -84,4 +88,16 @@ class KoreAIConvertUtterancesOperator(BaseOperator):
             raise KoreAIFileError(f"path={self.path!r:.200}: {error} Nothing was written.") from error
         except FileNotFoundError as error:
             raise KoreAIFileError(f"path={self.path!r:.200} does not exist. Nothing was written.") from error
+        self._result = result
+        if self.outlets:
+            from airflow_provider_koreai.assets.koreai import tell_outlets
+
+            tell_outlets(self.outlets, context["outlet_events"], result.as_dict())
         return result.as_dict()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        if self._result is None:
+            return None
+        from airflow_provider_koreai.assets.lineage import lineage_of_conversion
+
+        return lineage_of_conversion(self.path, self._result)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 KEEP = ("all", "latest")
 ON_UNSTORABLE = ("fail", "replace")
@@ -68,7 +69,8 @@ class KoreAILoadUtterancesOperator(BaseOperator):
 
     Returns ``{"path", "table", "bot_id", "snapshot", "rows", "inserted", "replaced", "languages", "types"}``, and pushes each
     entry under its own key as well: ``load.output["rows"]``. The last two count the utterances of at most 100 languages and
-    types; ``""`` stands for those without one.
+    types; ``""`` stands for those without one. Assets in ``outlets`` get the same as the extra of their event. OpenLineage gets
+    the file and, where the database's hook can name its tables, the table.
     """
 
     template_fields: Sequence[str] = (
@@ -124,6 +126,7 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         self.create_table = create_table
         self.on_unstorable = on_unstorable
         self.storage_conn_id = storage_conn_id
+        self._inserted: int | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_koreai.warehouse.database import Database
@@ -158,9 +161,20 @@ class KoreAILoadUtterancesOperator(BaseOperator):
                 min_rows=min_rows,
                 on_unstorable=on_unstorable,
             )
-            return asdict(
-                loader.load(snapshot, self.path, self.file_type or None, self.storage_conn_id or None)
-            )
+            result = loader.load(snapshot, self.path, self.file_type or None, self.storage_conn_id or None)
+        self._inserted, loaded = result.inserted, asdict(result)
+        if self.outlets:
+            from airflow_provider_koreai.assets.koreai import tell_outlets
+
+            tell_outlets(self.outlets, context["outlet_events"], loaded)
+        return loaded
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        if self._inserted is None:
+            return None
+        from airflow_provider_koreai.assets.lineage import lineage_of_load
+
+        return lineage_of_load(self.path, self.conn_id, self.table, self._inserted)
 
 
 def _end_of_run(context: Context) -> datetime | None:

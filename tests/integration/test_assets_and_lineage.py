@@ -24,10 +24,13 @@ from datetime import datetime, timezone
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
 
 from airflow_provider_koreai.assets.koreai import koreai_asset
+from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
+from airflow_provider_koreai.operators.convert_utterances import KoreAIConvertUtterancesOperator
 from airflow_provider_koreai.operators.import_utterances import KoreAIImportUtterancesOperator
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator, KoreAIExportUtterancesOperator,
 )
+from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
 
 FILE = os.environ["KOREAI_TEST_FILE"]
@@ -50,7 +53,18 @@ with DAG("{DAG_ID}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
     send = KoreAIImportUtterancesOperator(
         task_id="send", bot_id="{BOT}", path=fetch.output["path"], on_invalid="drop"
     )
-    export >> wait >> fetch >> send
+    convert = KoreAIConvertUtterancesOperator(
+        task_id="convert", path=FILE, target=FILE + ".parquet", outlets=[Asset("file://" + FILE + ".parquet")]
+    )
+    where = dict(table="utterances", conn_id="sqlite_test", bot_id="{BOT}")
+    load = KoreAILoadUtterancesOperator(
+        task_id="load", path=FILE, snapshot="2026-11-25", outlets=[Asset("koreai://tests/loaded")], **where
+    )
+    compare = KoreAICompareUtterancesOperator(
+        task_id="compare", before=FILE, after=FILE + ".parquet", detail_path=FILE + ".detail.csv",
+        outlets=[Asset("koreai://tests/compared")],
+    )
+    export >> wait >> fetch >> send >> convert >> load >> compare
 """
 
 
@@ -86,6 +100,7 @@ def run(airflow_installation, emulator_process, tmp_path_factory) -> Run:
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
             {"type": "file", "log_file_path": str(lineage), "append": True}
         ),
+        "AIRFLOW_CONN_SQLITE_TEST": json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
         "KOREAI_TEST_FILE": str(file),
         "PYTHONWARNINGS": "always",
     }
@@ -115,13 +130,28 @@ def test_each_asset_gets_what_was_stored(run, emulator_process):
     assert stored["rows"] == 364
     address = emulator_process.base_url.removeprefix("http://")
     referred = {REFERRED: stored} if AIRFLOW_V_3_0_PLUS else {}
-    assert run.events == {
+    others = ("koreai://tests/", f"file://{run.file}.parquet")
+    assert {uri: extra for uri, extra in run.events.items() if not uri.startswith(others)} == {
         **referred,
         f"file://{run.file}": stored,
         "koreai://bots.kore.ai/st-other": stored,
         # The alias: the bot that the file is of.
         f"koreai://{address}/{BOT}": stored,
     }
+
+
+@pytest.mark.parametrize(
+    ("task_id", "uri", "key", "value"),
+    [
+        ("convert", "file://{file}.parquet", "rows", 364),
+        ("load", "koreai://tests/loaded", "inserted", 364),
+        ("compare", "koreai://tests/compared", "unchanged", 364),
+    ],
+)
+def test_what_convert_load_and_compare_return_is_in_the_events_of_their_assets(run, task_id, uri, key, value):
+    extra = run.events[uri.format(file=run.file)]
+    assert extra == run.xcoms[task_id, "return_value"]
+    assert extra[key] == value
 
 
 @pytest.mark.parametrize("task_id", ["export", "wait", "fetch"])
@@ -171,6 +201,30 @@ def test_openlineage_has_an_imports_file_as_the_input_and_the_bot_as_the_output(
     address = emulator_process.base_url.removeprefix("http://")
     assert (file["namespace"], file["name"]) == ("file", os.path.realpath(run.file))
     assert (bot["namespace"], bot["name"]) == (f"koreai://{address}", BOT)
+
+
+def named(datasets: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(dataset["namespace"], dataset["name"]) for dataset in datasets]
+
+
+def test_openlineage_has_a_conversions_files(run):
+    event, file = end_of(run, "convert"), os.path.realpath(run.file)
+    assert named(event["inputs"]) == [("file", file)]
+    assert named(event["outputs"]) == [("file", f"{file}.parquet")]
+    statistics = event["outputs"][0]["outputFacets"]["outputStatistics"]
+    assert (statistics["rowCount"], statistics["size"]) == (364, os.path.getsize(f"{file}.parquet"))
+
+
+def test_openlineage_has_a_loads_file_and_no_table_where_its_hook_cannot_name_it(run):
+    event = end_of(run, "load")
+    assert named(event["inputs"]) == [("file", os.path.realpath(run.file))]
+    assert event["outputs"] == []
+
+
+def test_openlineage_has_what_a_comparison_read_and_wrote(run):
+    event, file = end_of(run, "compare"), os.path.realpath(run.file)
+    assert named(event["inputs"]) == [("file", file), ("file", f"{file}.parquet")]
+    assert named(event["outputs"]) == [("file", f"{file}.detail.csv")]
 
 
 def test_openlineage_gets_no_secret(run, emulator_process):

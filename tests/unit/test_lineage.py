@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 
-from airflow_provider_koreai.assets.lineage import bot_name, dataset_name, lineage_of_download
+from airflow_provider_koreai.assets.lineage import (
+    bot_name,
+    dataset_name,
+    lineage_of_comparison,
+    lineage_of_download,
+    lineage_of_load,
+)
 from airflow_provider_koreai.download.export_file import DownloadResult
 
 RESULT = DownloadResult(
@@ -80,6 +87,32 @@ def test_the_schema_of_json_is_the_documented_one():
 def test_without_the_time_of_the_export_the_bot_has_no_version():
     (bot,) = lineage_of_download("https://bots.kore.ai", "st-1", replace(RESULT, requested_time=None)).inputs
     assert "version" not in bot.facets
+
+
+@pytest.fixture
+def warehouse(monkeypatch):
+    connection = {
+        "conn_type": "postgres",
+        "host": "db.example",
+        "schema": "lake",
+        "login": "me",
+        "password": "secret",
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+    return "warehouse"
+
+
+def test_a_table_is_named_after_its_database_and_schema(warehouse):
+    lineage = lineage_of_load("s3://lake/a.csv", warehouse, "nlu.utterances", 364)
+    (table,) = lineage.outputs
+    assert (table.namespace, table.name) == ("postgres://db.example:5432", "lake.nlu.utterances")
+    assert table.outputFacets["outputStatistics"].rowCount == 364
+    assert [(file.namespace, file.name) for file in lineage.inputs] == [("s3://lake", "a.csv")]
+
+
+def test_a_comparison_reads_a_table_as_well(warehouse):
+    lineage = lineage_of_comparison(["s3://lake/a.csv"], warehouse, "nlu.utterances", [])
+    assert [file.name for file in lineage.inputs] == ["a.csv", "lake.nlu.utterances"]
 
 
 # As if the client were not installed; the provider's own entry point is Airflow's affair.
