@@ -192,7 +192,8 @@ def check_columns(table: Table, found: Iterable[Mapping[str, Any]], dialect: Dia
 
 
 def _fits(column: Column[Any], kind: Any, dialect: Dialect) -> bool:
-    if not isinstance(column.type, DateTime):
+    # SQLAlchemy 1.4, which Airflow has up to 3.0, wraps a type that has variants.
+    if not isinstance(getattr(column.type, "impl", column.type), DateTime):
         return isinstance(kind, (String, JSON) if column.info == _JSON else String)
     if not isinstance(kind, DateTime):
         return False
