@@ -420,6 +420,11 @@ class TestHttpErrors:
         error = error_of(refusal(429, headers={"Retry-After": "17"}))
         assert error.retry_after == 17
 
+    @pytest.mark.parametrize("status", [400, 403, 500])
+    def test_a_rate_limit_is_known_by_its_text_whatever_the_status(self, status):
+        body = b'{"errors":[{"msg":"Per-minute rate limit for this API has been reached.","code":4290}]}'
+        assert isinstance(error_of(ok(body, status=status)), KoreAIRateLimitError)
+
     def test_a_rate_limit_without_retry_after_does_not_say(self):
         assert error_of(refusal(429)).retry_after is None
 
@@ -433,6 +438,7 @@ class TestVendorMessage:
         [
             (b'{"errors":[{"msg":"Bad","code":1}]}', "Bad (code 1)"),
             (b'{"errors":[{"msg":"Bad."}]}', "Bad"),
+            (b'{"errors":[{"message":"Bad","code":1}]}', "Bad (code 1)"),
             (b'{"errors":[{"msg":"A","code":1},{"msg":"B","code":"X2"}]}', "A (code 1); B (code X2)"),
             (b'{"errors":[null,5,{"code":1},{"msg":"B","code":2}]}', "B (code 2)"),
             (b"", "empty body"),
