@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 # Texts, and characters, of a block, which limits the memory that its masks take.
 _BLOCK, _BLOCK_CHARACTERS = 4096, 1 << 18
-# What all the work together may cost: some half a minute. The costs are estimates, of nanoseconds at best.
+# What all the work may cost, in nanoseconds, as measured: for each character whose pairs are counted, for each
+# comparison, and for each pair of characters in it. It is no clock, so that a check finds the same each time.
 _BUDGET = 30e9
-_COST_OF_COUNTING, _COST_OF_COMPARING, _COST_OF_CELL = 350, 400, 0.1
+_COST_OF_COUNTING, _COST_OF_COMPARING, _COST_OF_CELL = 1_000, 800, 0.1
 
 
 class Text(NamedTuple):

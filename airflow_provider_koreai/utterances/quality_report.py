@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 
 # Tasks that have a bar of their own; thin ones are also listed.
 _MOST_BARS = 60
-# What each kind is called, and what is shown of it.
+# What each kind is called, what it means, and what is shown of it.
 _SECTIONS = (
-    (CONFLICT, "The same sentence in several tasks", "pair"),
-    (NEAR_CONFLICT, "Nearly the same sentence in different tasks", "pair"),
-    (THIN_TASK, "Tasks with too few sentences", "task"),
-    (MISSING_LANGUAGE, "Tasks that lack a language", "task"),
-    (DUPLICATE, "The same sentence again in a task", "repeat"),
-    (UNUSABLE, "Unusable sentences", "sentence"),
+    (CONFLICT, "Conflicts", "The same sentence in several tasks of one language.", "pair"),
+    (
+        NEAR_CONFLICT,
+        "Near conflicts",
+        "Sentences of different tasks that are at least {similarity:g} % alike.",
+        "pair",
+    ),
+    (THIN_TASK, "Thin tasks", "Fewer than {min_per_task:,} different sentences in a language.", "task"),
+    (MISSING_LANGUAGE, "Tasks that lack a language", "Other tasks have it.", "task"),
+    (DUPLICATE, "Duplicates", "The same sentence again in its task and language.", "repeat"),
+    (UNUSABLE, "Unusable sentences", "They train nothing.", "sentence"),
 )
 
 
@@ -45,6 +50,7 @@ def html_report(
     order = sorted(sizes, key=lambda task: (-sizes[task], task))
     thin = {task for task, counts in quality.tasks.items() if any(n < min_per_task for n in counts.values())}
     named = {language for counts in quality.tasks.values() for language in counts}
+    values = {"similarity": 100 * similarity, "min_per_task": min_per_task}
     return html_page(
         "quality.html.jinja",
         path=quality.path,
@@ -54,7 +60,6 @@ def html_report(
         exceeded=exceeded,
         left_out=quality.left_out,
         compared=quality.compared,
-        similarity=similarity,
         min_per_task=min_per_task,
         bars=[(task, sizes[task], task in thin) for task in order[:_MOST_BARS]],
         others=len(order[_MOST_BARS:]),
@@ -69,8 +74,8 @@ def html_report(
             for language in sorted(named)
         ],
         sections=[
-            (kind, title, form, quality.found[kind], quality.worst(kind))
-            for kind, title, form in _SECTIONS
+            (kind, title, text.format_map(values), form, quality.found[kind], quality.worst(kind))
+            for kind, title, text, form in _SECTIONS
             if quality.found[kind]
         ],
         kinds=[

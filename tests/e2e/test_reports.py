@@ -18,6 +18,17 @@ from airflow_provider_koreai.compare.comparison import Comparison, changes
 from airflow_provider_koreai.compare.history import History
 from airflow_provider_koreai.compare.history_report import history_report
 from airflow_provider_koreai.compare.report import html_report
+from airflow_provider_koreai.utterances.alike import NearPairs
+from airflow_provider_koreai.utterances.folding import folded
+from airflow_provider_koreai.utterances.quality import (
+    UNUSABLE,
+    Finding,
+    Quality,
+    Row,
+    judge_sentences,
+    judge_tasks,
+)
+from airflow_provider_koreai.utterances.quality_report import html_report as quality_report
 from tests.support.browser import chromium
 
 if TYPE_CHECKING:
@@ -72,7 +83,40 @@ def history_page() -> bytes:
     return history_report("analytics.koreai_utterances", pages, ["st-nowhere"], 30)
 
 
-PAGES = {"report": comparison_page, "bots-report": history_page}
+def quality_page() -> bytes:
+    utterances = [
+        ("Cancel Booking", "I want my money back", "en"),
+        ("Refund Status", "I want my money back!", "en"),
+        ("Book Hotel", "find me a room with <b>two</b> beds", "en"),
+        ("Change Booking", "find me a room with <b>2</b> beds", "en"),
+        ("Cancel Booking", "cancel my booking", "en"),
+        ("Change Booking", "cancel my bookings", "en"),
+        ("Book Hotel", "أريد حجز غرفة لشخصين في دبي (من 3 إلى 5 مايو).", "ar"),
+        ("حجز فندق", "أريد حجز غرفة لشخصين في دبي (من 3 إلى 5 مايو)؟", "ar"),
+        ("Flight Status", "is my flight on time", "en"),
+        ("Flight Status", "Is my flight on time?", "en"),
+    ]
+    for number, task in enumerate([*TASKS, "Change Booking", "Talk to an agent"]):
+        utterances += [
+            (
+                task,
+                f"{chr(97 + number) * 12} {chr(97 + count % 26) * 12} {count}",
+                "ar" if task[0] > "z" else "en",
+            )
+            for count in range(40 - 4 * number)
+        ]
+    rows = [Row(language, folded(text, language), task, text) for task, text, language in utterances]
+    made = Quality("s3://lake/koreai/2026-11-25.csv")
+    made.rows = len(rows) + 1
+    made.add(Finding(UNUSABLE, "Book Hotel", "en", note="empty"))
+    judge_sentences(sorted(rows, key=lambda row: row[:2]), made, NearPairs(0.9))
+    judge_tasks(made, 10)
+    return quality_report(
+        made, 10, 0.9, ["2 sentences in several tasks, more than max_conflicts=0"], "st-demo-travel"
+    )
+
+
+PAGES = {"report": comparison_page, "bots-report": history_page, "quality-report": quality_page}
 
 
 class Page:
