@@ -100,6 +100,12 @@ class Bot:
     trainings: dict[str, Training] = field(default_factory=dict)
     tests: dict[str, BatchTest] = field(default_factory=dict)
     analytics_calls: int = 0
+    jobs: int = 0
+
+    def new_job_id(self, prefix: str) -> str:
+        """Return the ID of the bot's next import or batch test."""
+        self.jobs += 1
+        return f"{prefix}-{made_up_id(prefix, self.id, self.jobs)}"
 
     @property
     def name(self) -> str:

@@ -94,7 +94,7 @@ class WayBack(Calls):
             return error_reply(400, "CSV format is incorrect")
         except UnreadableFileError as error:
             problem = str(error)
-        started = Import(f"bir-{uuid.uuid4()}", self._state.now(), entries, problem)
+        started = Import(bot.new_job_id("bir"), self._state.now(), entries, problem)
         self._state.settle_imports(bot)
         bot.imports[started.id] = started
         return json_reply(_import_document(bot, started))
@@ -158,7 +158,7 @@ class WayBack(Calls):
         language = exchange.request.headers.get("bot-language", "en")
         exchange.entry.params = {"language": language[:100], "version": version}
         number = self._state.utterances(bot, language, version == "published")
-        run = BatchTest(f"tr-{uuid.uuid4()}", suite, version, language, self._state.now(), number)
+        run = BatchTest(bot.new_job_id("tr"), suite, version, language, self._state.now(), number)
         bot.tests[run.id] = run
         return json_reply({"status": "accepted", "requestId": run.id})
 

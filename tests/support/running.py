@@ -12,11 +12,12 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 
 class FakeTaskInstance:
-    """What an operator asks of its task instance: a place for XComs."""
+    """What an operator asks of its task instance: a place for XComs. It keeps what Airflow stores of deferrals, too."""
 
     def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}
         self.stats_tags: dict[str, str] = {}
+        self.deferrals: list[Any] = []
 
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
         self.xcoms[key] = value
@@ -27,12 +28,14 @@ class FakeTaskStateStore:
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
+        self.history: list[Any] = []
 
     def get(self, key: str) -> Any:
         return self.values.get(key)
 
     def set(self, key: str, value: Any) -> None:
         self.values[key] = value
+        self.history.append(value)
 
     def delete(self, key: str) -> None:
         self.values.pop(key, None)
@@ -53,6 +56,8 @@ def run_task(task: Any, context: dict[str, Any] | None = None) -> Any:
         return task.execute(context)
     except TaskDeferred as deferred:
         classpath, kwargs = deferred.trigger.serialize()
+        if isinstance(context.get("ti"), FakeTaskInstance):
+            context["ti"].deferrals.append([kwargs, deferred.kwargs])
         event = asyncio.run(first_event(import_string(classpath)(**kwargs)))
         next_kwargs = {**(deferred.kwargs or {}), "event": event.payload}
         return task.resume_execution(deferred.method_name, next_kwargs, context)
