@@ -1,34 +1,29 @@
 """
-What makes a call meet a fault, and runs one call in one of the ways in which it happens.
+The cells of the fault matrix: which call meets which fault in which way, and how the fault is brought about.
 
-Faults of an answer are the emulator's. Those of the way to it are made here: names of hosts lead, for as many
-connections as a fault lasts, to an address where something is wrong. They are all on loopback, which on Linux is the
-whole of 127.0.0.0/8.
+Faults of an answer are the emulator's. Faults on the way to it are made here: host names lead, for as many connections
+as a fault lasts, to an address where something is wrong. The addresses are all on loopback, which on Linux is the whole
+of 127.0.0.0/8. How each call is made is in ``fault_matrix_runs``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import os
+import re
 import socket
 import ssl
 import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
-from airflow_provider_koreai.operators.koreai import (
-    KoreAIDownloadUtterancesOperator,
-    KoreAIExportUtterancesOperator,
-)
-from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
-from tests.support.running import FakeTaskInstance, new_context, run_task
+
+from .fault_matrix_runs import RUNS, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,11 +33,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.emulator.process import EmulatorProcess
     from tests.support.certificates import Certificate
-
-try:
-    from airflow.sdk.exceptions import AirflowRescheduleException  # from Airflow 3.2 on
-except ImportError:
-    from airflow.exceptions import AirflowRescheduleException
 
 DOMAIN = "koreai.localhost"
 WORKING, REFUSING, SILENT, UNTRUSTED = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
@@ -132,7 +122,7 @@ class Fault:
     :param takes: seconds that the call itself takes at most; 0: it ends at once.
     :param asks: seconds that the answer asks to wait: while the fault stays, an hour.
     :param is_refusal: it is a 401, which is asked once more and then believed, in a wait too.
-    :param parts: of :data:`MODES`, where it can happen.
+    :param kinds: the kinds of :data:`CALLS` that it can happen to.
     """
 
     address: str | None = None
@@ -141,7 +131,7 @@ class Fault:
     takes: float = 0.0
     asks: str = ""
     is_refusal: bool = False
-    parts: tuple[str, ...] = ("start", "ask", "wait", "download")
+    kinds: tuple[str, ...] = ("start", "import", "ask", "wait", "download")
 
 
 # Seconds. A connection with little patience, for the faults that take time.
@@ -160,7 +150,7 @@ FAULTS = {
     "dropped before the headers": Fault(kind="drop", params={"at": "before_headers"}),
     "dropped in the headers": Fault(kind="drop", params={"at": "in_headers"}),
     "dropped after the headers": Fault(kind="drop", params={"at": 0}),
-    "dropped in the body": Fault(kind="reset", params={"at": 100}),
+    "dropped in the body": Fault(kind="reset", params={"at": 20}),
     "429": Fault(kind="http", params={"status": 429}),
     "429, Retry-After seconds": Fault(kind="http", params={"status": 429}, asks="seconds"),
     "429, Retry-After date": Fault(kind="http", params={"status": 429}, asks="date"),
@@ -180,30 +170,95 @@ FAULTS = {
         is_refusal=True,
     ),
     # It goes away if the connection is changed, too.
-    "secret rotated": Fault(ROTATED, is_refusal=True, parts=("wait",)),
+    "secret rotated": Fault(ROTATED, is_refusal=True, kinds=("wait",)),
     "slow drip": Fault(kind="drip", params={"bytes_per_second": 100}, takes=2 * TIMEOUT),
 }
-MODES = {
-    "start": ("operator", "one task", "one task, deferrable"),
-    "ask": ("hook", "hook, async"),
-    "wait": ("poke", "reschedule", "deferrable", "one task", "one task, deferrable"),
-    "download": ("operator", "hook"),
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    A call to Kore.ai, or the status calls of a wait.
+
+    :param kind: what it ends with depends on this only: ``start``, ``import``, ``ask``, ``wait`` or ``download``.
+    :param name: the emulator's name of the call.
+    :param run: how it is made, of :data:`RUNS`.
+    :param modes: the ways in which it comes about, each with the calls that it makes before.
+    :param result: the entry of its result that names what was started or asked for, and how that begins.
+    :param needed: the field that an answer to it must have.
+    """
+
+    kind: str
+    name: str
+    run: str
+    modes: dict[str, tuple[str, ...]]
+    result: tuple[str, str]
+    needed: str = ""
+
+
+_HOOK: dict[str, tuple[str, ...]] = {"hook": (), "hook, async": ()}
+
+
+def _task(*before: str) -> dict[str, tuple[str, ...]]:
+    return {"worker": before, "deferrable": before}
+
+
+def _hook_or_task(*before: str) -> dict[str, tuple[str, ...]]:
+    # Where a task waits afterwards makes no difference to its start.
+    return {"hook": (), "worker": before}
+
+
+_EXPORT = ("request_id", "ds-")
+_IMPORT = ("import_id", "bir-")
+_TEST = ("request_id", "tr-")
+_ONE_TASK = ("one task", "one task, deferrable")
+CALLS = {
+    "export": Call(
+        "start", "start", "export", {"operator": (), **dict.fromkeys(_ONE_TASK, ())}, _EXPORT, "_id"
+    ),
+    "export status": Call("ask", "status", "export", _HOOK, _EXPORT, "status"),
+    "export wait": Call(
+        "wait",
+        "status",
+        "export",
+        {"poke": (), "reschedule": (), "deferrable": (), **dict.fromkeys(_ONE_TASK, ("start",))},
+        _EXPORT,
+    ),
+    "download": Call(
+        "download", "download", "export", dict.fromkeys(("operator", "hook"), ("status",)), _EXPORT
+    ),
+    "upload": Call("start", "upload", "import", _hook_or_task(), ("file_type", "json"), "fileId"),
+    "import": Call("import", "import", "import", {"hook": (), **_task("upload")}, _IMPORT, "_id"),
+    "import status": Call("ask", "import_status", "import", _HOOK, _IMPORT, "status"),
+    "import wait": Call("wait", "import_status", "import", _task("upload", "import"), _IMPORT),
+    "train": Call(
+        "start", "train", "training", _hook_or_task("train_status"), ("training_id", ""), "Training_ID"
+    ),
+    "train status": Call(
+        "ask",
+        "train_status",
+        "training",
+        {**_HOOK, "before a start": ()},
+        ("language", "en"),
+        "trainingStatus",
+    ),
+    "train wait": Call(
+        "wait", "train_status", "training", _task("train_status", "train"), ("training_id", "")
+    ),
+    "test": Call("start", "test", "test", _hook_or_task(), _TEST, "requestId"),
+    "test status": Call("ask", "test_status", "test", _HOOK, _TEST, "status"),
+    "test wait": Call("wait", "test_status", "test", _task("test"), _TEST),
 }
-#: The emulator's names of the calls that the parts of the matrix are about.
-CALLS = {"start": "start", "ask": "status", "wait": "status", "download": "download"}
 
 #: Bytes a second of a file that drips, which has some thousands.
 FILE_DRIP = 40_000
 TRIES = 3
 FAULTY_CALLS = 2
-#: How long an export takes whose wait is refused midway.
-REFUSED_EXPORT_SECONDS = 1.0
+#: How long a job takes whose wait is refused once, midway.
+REFUSED_JOB_SECONDS = 1.0
 #: Status calls of a wait that its old secret is still good for.
 CALLS_BEFORE_ROTATION = 2
-POKE_INTERVAL = 0.02
 WAIT_TIMEOUT = 0.3
-LONG_WAIT_TIMEOUT = 30.0
-MAX_BYTES = 32 << 20
 #: What a busy machine may take for the cell's own work, beyond all that is configured.
 SLACK = 6.0
 
@@ -213,19 +268,34 @@ class Cell:
     """
     One call, in one mode, that meets one fault.
 
-    :param part: of :data:`MODES`.
-    :param mode: how the call comes about.
+    :param what: of :data:`CALLS`.
+    :param mode: of the call's modes.
     :param fault: of :data:`FAULTS`.
     :param stays: whether the fault lasts for ever, or for :data:`FAULTY_CALLS` calls.
     """
 
-    part: str
+    what: str
     mode: str
     fault: str
     stays: bool
 
     def __str__(self) -> str:
-        return f"{self.part}-{self.mode}-{self.fault}-{'stays' if self.stays else 'goes away'}"
+        return f"{self.what}-{self.mode}-{self.fault}-{'stays' if self.stays else 'goes away'}"
+
+    @property
+    def call(self) -> Call:
+        """The call."""
+        return CALLS[self.what]
+
+    @property
+    def calls_before(self) -> tuple[str, ...]:
+        """The calls that the mode makes before, by the emulator's names."""
+        return self.call.modes[self.mode]
+
+    @property
+    def ends_by_timeout(self) -> bool:
+        """Whether nothing but the task's ``timeout`` ends it."""
+        return self.call.kind == "wait" and self.stays and not FAULTS[self.fault].is_refusal
 
     @property
     def calls_that_fail(self) -> int:
@@ -240,17 +310,17 @@ class Cell:
         """Seconds that the configuration allows for the cell."""
         fault = FAULTS[self.fault]
         calls = TRIES if self.stays else 1
-        waits = WAIT_TIMEOUT if self.part == "wait" and self.stays else 0
+        waits = WAIT_TIMEOUT if self.ends_by_timeout else 0
         asked = 2 if fault.asks and not self.stays else 0
         return calls * fault.takes + waits + asked + SLACK
 
 
 CELLS = [
-    Cell(part, mode, fault, stays)
-    for part, modes in MODES.items()
-    for mode in modes
+    Cell(what, mode, fault, stays)
+    for what, call in CALLS.items()
+    for mode in call.modes
     for fault in FAULTS
-    if part in FAULTS[fault].parts
+    if call.kind in FAULTS[fault].kinds
     for stays in (False, True)
 ]
 
@@ -258,21 +328,29 @@ CELLS = [
 @dataclass
 class Outcome:
     """
-    What became of a cell.
+    What a cell ended with.
 
-    :param result: what the call gave.
+    :param result: what the call returned.
     :param error: what it raised.
     :param seconds: that it took.
-    :param requests: what the emulator was asked in it, without what prepared it.
-    :param start: identity of the export.
+    :param requests: the cell's requests of this call, without those that prepared it.
+    :param known: what the result must contain.
+    :param wanted_from: when the answer asked to be called again, in seconds since the epoch.
+    :param stored: what the task left with Airflow.
     """
 
     result: Any = None
     error: Exception | None = None
     seconds: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
-    start: dict[str, str] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
     wanted_from: float = 0.0
+    stored: str = ""
+
+    @property
+    def training_ids(self) -> set[str]:
+        """The IDs of trainings that it shows, which are not secret."""
+        return set(re.findall(r"training_id\W+([0-9a-f]{24})\b", f"{self.result!r} {self.stored}"))
 
     @property
     def told(self) -> str:
@@ -295,16 +373,18 @@ class Matrix:
     Runs cells, each with a bot, a connection and a host name of its own.
 
     :param emulator: speaks https.
+    :param uploads: likewise, for the cells about uploads, of which one runs at a time: their faults belong to no bot.
     :param rotated: likewise, at :data:`ROTATED`, with another secret.
-    :param names: leads to it.
-    :param ca_bundle: of the CA that vouches for it.
-    :param folder: where files are downloaded to.
+    :param names: leads to them.
+    :param ca_bundle: of the CA that vouches for them.
+    :param folder: for files.
     :param monkeypatch: for the connections.
     """
 
     def __init__(
         self,
         emulator: EmulatorProcess,
+        uploads: EmulatorProcess,
         rotated: EmulatorProcess,
         names: NameServer,
         ca_bundle: Path,
@@ -312,6 +392,7 @@ class Matrix:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         self._emulator = emulator
+        self._uploads = uploads
         self._rotated = rotated
         self._names = names
         self._ca_bundle = str(ca_bundle)
@@ -324,206 +405,102 @@ class Matrix:
         number = next(self._numbers)
         fault, name = FAULTS[cell.fault], f"cell-{number}"
         host = f"{name}.{DOMAIN}"
-        timeout = TIMEOUT if fault.takes else PATIENT_TIMEOUT
-        run = Run(cell, name.replace("-", "_"), f"st-{name}", host, self._folder / name)
+        run = RUNS[cell.call.run](
+            cell, name.replace("-", "_"), f"st-{name}", host, self._folder / name, TRIES, WAIT_TIMEOUT
+        )
         run.folder.mkdir()
         if fault.address == ROTATED:
             self._prepare_rotation(run)
-        self._monkeypatch.setenv(run.variable, self._connection(self._emulator, host, timeout))
+        connection = self._connection(
+            self._emulator_of(cell), host, TIMEOUT if fault.takes else PATIENT_TIMEOUT
+        )
+        self._monkeypatch.setenv(run.variable, connection)
         return run
+
+    def _emulator_of(self, cell: Cell) -> EmulatorProcess:
+        return self._uploads if cell.what == "upload" else self._emulator
 
     def _connection(self, emulator: EmulatorProcess, host: str, timeout: float = PATIENT_TIMEOUT) -> str:
         connection = emulator.connection_json(ca_bundle=self._ca_bundle, timeout=timeout)
         return connection.replace(emulator.base_url, f"https://{host}:{emulator.port}")
 
     def _prepare_rotation(self, run: Run) -> None:
-        """Have the cell's export there, too, and finished; it is known by its ID, which is made of the bot's."""
-        self._rotated.control.configure_bot(run.bot, rows=200, status_without_time=True)
+        """Have the cell's job there, too, and finished; it is known by its ID, which is made of the bot's."""
+        self._rotated.control.configure_bot(run.bot, status_without_time=True)
         self._names.script(run.host, 0, ROTATED, ALWAYS)
         self._monkeypatch.setenv(run.variable, self._connection(self._rotated, run.host))
         hook = KoreAIHook(run.conn_id)
-        hook.start_export(run.bot)
+        run.start(hook)
         hook.get_conn().close()
+        self._names.script(run.host, 0, WORKING, ALWAYS)
 
     def carry_out(self, run: Run) -> Outcome:
         """Let the cell happen."""
-        control, cell, fault = self._emulator.control, run.cell, FAULTS[run.cell.fault]
+        cell, call, outcome = run.cell, run.cell.call, Outcome()
+        control = self._emulator_of(cell).control
         control.configure_bot(
-            run.bot, rows=200, ranges=not cell.stays, status_per_minute=10**6, status_per_hour=10**6
+            run.bot, ranges=not cell.stays, status_per_minute=10**6, status_per_hour=10**6, **run.settings
         )
-        if fault.address == ROTATED:
-            # It ends after the rotation only; and each call has a connection of its own, which may be led elsewhere.
+        if FAULTS[cell.fault].address == ROTATED:
+            # The job ends after the rotation only.
             control.configure_bot(run.bot, seconds=HOUR, status_without_time=True)
-            for call in ("start", "status"):
-                control.add_fault(run.bot, call, "drip", times=ALWAYS, bytes_per_second=1e9)
-            self._names.script(run.host, 0, WORKING, ALWAYS)
-        outcome = Outcome()
-        if (
-            cell.part == "ask"
-            or (cell.part == "wait" and "one task" not in cell.mode)
-            or cell.part == "download"
-        ):
-            outcome.start = run.hook.start_export(run.bot, file_type=run.file_type).identity.as_dict()
-            # The next call needs a connection of its own.
-            run.hook.get_conn().close()
-        prepared = len(control.requests(run.bot))
-        if fault.address is not None:
-            good = {"download": 1, "wait": 1 if "one task" in cell.mode else 0}.get(cell.part, 0)
-            if fault.address == ROTATED:
-                good += CALLS_BEFORE_ROTATION
-                if not cell.stays:
-                    new = self._connection(self._rotated, run.host)
-                    self._names.call_at_first(
-                        run.host, ROTATED, lambda: os.environ.__setitem__(run.variable, new)
-                    )
-            self._names.script(run.host, good, fault.address, cell.calls_that_fail)
-            if good and cell.part == "wait":
-                # Answered as it should be, and the connection closed.
-                control.add_fault(run.bot, "start", "drip", bytes_per_second=1e9)
+        outcome.known = run.prepare()
+        if FAULTS[cell.fault].address is None:
+            outcome.wanted_from = self._order_fault(run)
         else:
-            params = dict(fault.params)
-            if cell.fault == "slow drip" and cell.part == "download":
-                params["bytes_per_second"] = FILE_DRIP
-            if fault.is_refusal and cell.part == "wait":
-                # In the midst of it, not in its first call or in the confirmation of the start.
-                control.configure_bot(run.bot, seconds=REFUSED_EXPORT_SECONDS)
-                params["after"] = 2
-            if fault.asks:
-                now = time.time()
-                seconds = HOUR if cell.stays else 1
-                outcome.wanted_from = now + seconds if fault.asks == "seconds" else int(now) + seconds
-                asked = (
-                    str(seconds) if fault.asks == "seconds" else formatdate(int(now) + seconds, usegmt=True)
-                )
-                params["headers"] = {"Retry-After": asked}
-            control.add_fault(run.bot, CALLS[cell.part], fault.kind, times=cell.calls_that_fail, **params)
-        began = time.monotonic()
+            self._lead_astray(run)
+        began, began_at = time.monotonic(), time.time()
         try:
-            outcome.result = run.go(outcome.start)
+            outcome.result = run.go(outcome.known)
         except Exception as error:  # noqa: BLE001 - whatever it is, the table has the last word
             outcome.error = error
         outcome.seconds = time.monotonic() - began
-        requests = control.requests(run.bot)[prepared:]
-        outcome.requests = [request for request in requests if request["call"] == CALLS[cell.part]]
+        outcome.stored = run.stored
+        asked = control.requests(None if cell.what == "upload" else run.bot, call.name)
+        outcome.requests = [request for request in asked if request["time"] >= began_at]
+        if cell.what == "upload":
+            control.clear_faults(None)
         return outcome
 
+    def _lead_astray(self, run: Run) -> None:
+        """Lead the call's connections to the fault's address."""
+        control, cell, address = self._emulator_of(run.cell).control, run.cell, FAULTS[run.cell.fault].address
+        good = len(cell.calls_before)
+        # Each call before has a connection of its own, so that the call in question needs a new one. A file's server
+        # is called by another client anyway, and an upload by the hook of another connection.
+        closing = [name for name in cell.calls_before if name != "upload" and cell.call.kind != "download"]
+        times = 1
+        if address == ROTATED:
+            # Each status call may be led elsewhere.
+            closing, times = [*closing, cell.call.name], ALWAYS
+            good += CALLS_BEFORE_ROTATION
+            if not cell.stays:
+                new = self._connection(self._rotated, run.host)
+                self._names.call_at_first(
+                    run.host, ROTATED, lambda: os.environ.__setitem__(run.variable, new)
+                )
+        for name in closing:
+            # Answered as it should be, and the connection closed.
+            control.add_fault(run.bot, name, "drip", times=times, bytes_per_second=1e9)
+        self._names.script(run.host, good, str(address), cell.calls_that_fail)
 
-@dataclass
-class Run:
-    """
-    One cell on its way.
-
-    :param cell: which.
-    :param conn_id: its connection.
-    :param bot: its bot.
-    :param host: its host name.
-    :param folder: for its file.
-    """
-
-    cell: Cell
-    conn_id: str
-    bot: str
-    host: str
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self.hook = KoreAIHook(self.conn_id, max_tries=TRIES, max_retry_wait=0.01, max_retry_seconds=20)
-
-    @property
-    def variable(self) -> str:
-        """Where Airflow finds the connection."""
-        return f"AIRFLOW_CONN_{self.conn_id.upper()}"
-
-    @property
-    def file_type(self) -> str:
-        # A CSV that is cut between two rows looks whole; so what it is compared with is JSON.
-        return "json" if self.cell.fault.startswith("JSON") else "csv"
-
-    def go(self, start: dict[str, str]) -> Any:
-        """Make the call, in its mode."""
-        part, mode = self.cell.part, self.cell.mode
-        if part == "ask":
-            ask = self.hook.get_export if mode == "hook" else self._ask_on_a_loop
-            return ask(self.bot).identity.as_dict()
-        if part == "download":
-            arguments = {
-                "path": f"{self.folder}/utterances.{self.file_type}",
-                "max_bytes": MAX_BYTES,
-                **start,
-            }
-            if mode == "hook":
-                return self.hook.download_export(self.bot, **arguments).as_dict()
-            return run_task(self._with_hook(KoreAIDownloadUtterancesOperator(**self._task(), **arguments)))
-        if part == "wait" and "one task" not in mode:
-            return self._run_rescheduled(start) if mode == "reschedule" else run_task(self._sensor(start))
-        return self._run_export()
-
-    def _run_export(self) -> dict[str, str]:
-        mode = self.cell.mode
-        task = KoreAIExportUtterancesOperator(
-            **self._task(),
-            file_type=self.file_type,
-            wait_for_completion="one task" in mode,
-            deferrable="deferrable" in mode,
-            timeout=self._wait_timeout,
-        )
-        context = new_context()
-        request_id = run_task(self._with_hook(task), context)
-        return {"request_id": request_id, **context["ti"].xcoms}
-
-    def _sensor(self, start: dict[str, str]) -> Any:
-        mode = self.cell.mode
-        sensor = KoreAIExportStatusSensor(
-            **self._task(),
-            **start,
-            mode="reschedule" if mode == "reschedule" else "poke",
-            deferrable=mode == "deferrable",
-            timeout=self._wait_timeout,
-            poke_interval=POKE_INTERVAL,
-        )
-        return self._with_hook(sensor)
-
-    def _run_rescheduled(self, start: dict[str, str]) -> Any:
-        instance = RescheduledTaskInstance(self.conn_id)
-        while True:
-            # Each time a process of its own, as a worker would have.
-            self.hook = KoreAIHook(self.conn_id)
-            try:
-                return self._sensor(start).execute({"ti": instance})
-            except AirflowRescheduleException as again:
-                time.sleep(max(0.0, (again.reschedule_date - datetime.now(timezone.utc)).total_seconds()))
-
-    def _ask_on_a_loop(self, bot: str) -> Any:
-        return asyncio.run(self.hook.aget_export(bot))
-
-    def _task(self) -> dict[str, str]:
-        return {"task_id": self.conn_id, "bot_id": self.bot, "koreai_conn_id": self.conn_id}
-
-    def _with_hook(self, task: Any) -> Any:
-        task.__dict__["hook"] = self.hook
-        return task
-
-    @property
-    def _wait_timeout(self) -> float:
-        ends_itself = not self.cell.stays or FAULTS[self.cell.fault].is_refusal
-        return WAIT_TIMEOUT if self.cell.part == "wait" and not ends_itself else LONG_WAIT_TIMEOUT
-
-
-class RescheduledTaskInstance(FakeTaskInstance):
-    """Knows when a rescheduled task was first run, which Airflow has from its database."""
-
-    first_dates: dict[str, datetime] = {}  # noqa: RUF012 - for all instances
-
-    def __init__(self, task_id: str) -> None:
-        super().__init__()
-        self.task_id, self.dag_id, self.run_id, self.map_index, self.max_tries = task_id, "dag", "run", -1, 0
-        self.first_dates[task_id] = datetime.now(timezone.utc)
-
-    def get_first_reschedule_date(self, context: Any) -> datetime:
-        """Airflow 3 asks this."""
-        return self.first_dates[self.task_id]
-
-    @classmethod
-    def orig_start_date(cls, *, task_id: str, **_: Any) -> datetime:
-        """In place of Airflow 2's query."""
-        return cls.first_dates[task_id]
+    def _order_fault(self, run: Run) -> float:
+        """Order the emulator's fault; return when the call may be repeated, 0 if the answer does not say."""
+        cell, fault = run.cell, FAULTS[run.cell.fault]
+        control = self._emulator_of(cell).control
+        params: dict[str, Any] = {**fault.params, "after": cell.calls_before.count(cell.call.name)}
+        wanted_from = 0.0
+        if cell.fault == "slow drip" and cell.call.kind == "download":
+            params["bytes_per_second"] = FILE_DRIP
+        if fault.is_refusal and cell.call.kind == "wait":
+            # In the midst of it, not in its first call or in the confirmation of the start.
+            control.configure_bot(run.bot, seconds=HOUR if cell.stays else REFUSED_JOB_SECONDS)
+            params["after"] += 2
+        if fault.asks:
+            now, seconds = time.time(), HOUR if cell.stays else 1
+            wanted_from = now + seconds if fault.asks == "seconds" else int(now) + seconds
+            asked = str(seconds) if fault.asks == "seconds" else formatdate(int(now) + seconds, usegmt=True)
+            params["headers"] = {"Retry-After": asked}
+        bot = None if cell.what == "upload" else run.bot
+        control.add_fault(bot, cell.call.name, fault.kind, times=cell.calls_that_fail, **params)
+        return wanted_from
