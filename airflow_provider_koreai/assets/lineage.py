@@ -44,15 +44,12 @@ def bot_name(base_url: str, bot_id: str) -> tuple[str, str]:
 
 
 def lineage_of_download(base_url: str, bot_id: str, result: DownloadResult) -> OperatorLineage[Any, Any]:
-    """Return a download's input and output. Needs the openlineage provider."""
+    """Return a download's input and output. Needs the openlineage provider, as all these functions do."""
     from airflow.providers.common.compat.openlineage.facet import (
         Dataset,
-        OutputDataset,
-        OutputStatisticsOutputDatasetFacet,
         SchemaDatasetFacet,
         SchemaDatasetFacetFields,
     )
-    from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
 
     schema = SchemaDatasetFacet(
@@ -61,87 +58,68 @@ def lineage_of_download(base_url: str, bot_id: str, result: DownloadResult) -> O
             for name in result.columns or _JSON_COLUMNS
         ]
     )
-    bot, file = bot_name(base_url, bot_id), dataset_name(result.path)
     # A bot's utterances have no version, but an export has a time.
     moment = {"version": DatasetVersionDatasetFacet(result.requested_time)} if result.requested_time else {}
-    return OperatorLineage(
-        inputs=[Dataset(*bot, facets={"schema": schema, **moment})],
-        outputs=[
-            OutputDataset(
-                *file,
-                facets={"schema": schema, "version": DatasetVersionDatasetFacet(f"sha256:{result.sha256}")},
-                outputFacets={
-                    "outputStatistics": OutputStatisticsOutputDatasetFacet(
-                        rowCount=result.rows, size=result.bytes, fileCount=1
-                    )
-                },
-            )
-        ],
-    )
+    bot = Dataset(*bot_name(base_url, bot_id), facets={"schema": schema, **moment})
+    return _lineage([bot], [_written_file(result, schema=schema)])
 
 
 def lineage_of_import(base_url: str, bot_id: str, path: str) -> OperatorLineage[Any, Any]:
-    """Return an import's input and output. Needs the openlineage provider."""
-    from airflow.providers.common.compat.openlineage.facet import Dataset
-    from airflow.providers.openlineage.extractors import OperatorLineage
-
-    return OperatorLineage(
-        inputs=[Dataset(*dataset_name(path))], outputs=[Dataset(*bot_name(base_url, bot_id))]
-    )
+    """Return an import's input and output."""
+    return _lineage([dataset_name(path)], [bot_name(base_url, bot_id)])
 
 
 def lineage_of_conversion(path: str, result: ConvertResult) -> OperatorLineage[Any, Any]:
-    """Return a conversion's input and output. Needs the openlineage provider."""
-    from airflow.providers.common.compat.openlineage.facet import (
-        Dataset,
-        OutputDataset,
-        OutputStatisticsOutputDatasetFacet,
-    )
-    from airflow.providers.openlineage.extractors import OperatorLineage
-    from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
-
-    statistics = OutputStatisticsOutputDatasetFacet(rowCount=result.rows, size=result.bytes, fileCount=1)
-    target = OutputDataset(
-        *dataset_name(result.path),
-        facets={"version": DatasetVersionDatasetFacet(f"sha256:{result.sha256}")},
-        outputFacets={"outputStatistics": statistics},
-    )
-    return OperatorLineage(inputs=[Dataset(*dataset_name(path))], outputs=[target])
+    """Return a conversion's input and output."""
+    return _lineage([dataset_name(path)], [_written_file(result)])
 
 
 def lineage_of_load(path: str, conn_id: str, table: str, inserted: int) -> OperatorLineage[Any, Any]:
-    """Return a load's input and, where the database's hook can name its tables, its output. Needs the openlineage provider."""
-    from airflow.providers.common.compat.openlineage.facet import (
-        Dataset,
-        OutputDataset,
-        OutputStatisticsOutputDatasetFacet,
-    )
-    from airflow.providers.openlineage.extractors import OperatorLineage
-
-    statistics = OutputStatisticsOutputDatasetFacet(rowCount=inserted)
-    return OperatorLineage(
-        inputs=[Dataset(*dataset_name(path))],
-        outputs=[
-            OutputDataset(*name, outputFacets={"outputStatistics": statistics})
-            for name in _table_names(conn_id, table)
-        ],
-    )
+    """Return a load's input and, where the database's hook can name its tables, its output."""
+    tables = [_written(name, {}, rowCount=inserted) for name in _table_names(conn_id, table)]
+    return _lineage([dataset_name(path)], tables)
 
 
 def lineage_of_comparison(
     read: Iterable[str], conn_id: str | None, table: str | None, written: Iterable[str]
 ) -> OperatorLineage[Any, Any]:
-    """
-    Return a comparison's inputs, files and perhaps a table, and the files that it wrote. Needs the openlineage provider.
-    """
+    """Return a comparison's inputs, files and perhaps a table, and the files that it wrote."""
+    tables = _table_names(conn_id, table) if conn_id and table else []
+    return _lineage([*map(dataset_name, read), *tables], map(dataset_name, written))
+
+
+def _lineage(inputs: Iterable[Any], outputs: Iterable[Any]) -> OperatorLineage[Any, Any]:
+    """Return the lineage of datasets, or of their names."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    names = [*map(dataset_name, read), *(_table_names(conn_id, table) if conn_id and table else ())]
-    return OperatorLineage(
-        inputs=[Dataset(*name) for name in names],
-        outputs=[Dataset(*dataset_name(path)) for path in written],
+    def datasets(them: Iterable[Any]) -> list[Any]:
+        return [Dataset(*each) if isinstance(each, tuple) else each for each in them]
+
+    return OperatorLineage(inputs=datasets(inputs), outputs=datasets(outputs))
+
+
+def _written_file(result: DownloadResult | ConvertResult, **facets: Any) -> Any:
+    from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
+
+    version = DatasetVersionDatasetFacet(f"sha256:{result.sha256}")
+    return _written(
+        dataset_name(result.path),
+        {**facets, "version": version},
+        rowCount=result.rows,
+        size=result.bytes,
+        fileCount=1,
     )
+
+
+def _written(name: tuple[str, str], facets: dict[str, Any], **statistics: Any) -> Any:
+    from airflow.providers.common.compat.openlineage.facet import (
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+
+    counts = OutputStatisticsOutputDatasetFacet(**statistics)
+    return OutputDataset(*name, facets=facets, outputFacets={"outputStatistics": counts})
 
 
 def _table_names(conn_id: str, table: str) -> list[tuple[str, str]]:
