@@ -5,10 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_provider_koreai.arguments import FILE_TYPES, choice, refuse_literals
-from airflow_provider_koreai.exceptions import KoreAIImportFailedError, final
+from airflow_provider_koreai.exceptions import (
+    KoreAIImportFailedError,
+    KoreAIImportTimeoutError,
+    final,
+)
 from airflow_provider_koreai.jobs.imports import ImportWatch
 from airflow_provider_koreai.links.koreai import KoreAIBotLink
 from airflow_provider_koreai.operators.job import JobOperator, push_result
@@ -94,6 +98,7 @@ class KoreAIImportUtterancesOperator(JobOperator):
     # What execute has read.
     _file: ImportFile
     _rows: int
+    _has_started = False
 
     def __init__(
         self,
@@ -131,6 +136,10 @@ class KoreAIImportUtterancesOperator(JobOperator):
         self.upload_conn_id = upload_conn_id
         self.koreai_conn_id = koreai_conn_id
 
+    def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:
+        self._has_started = True
+        return super().execute_complete(context, *args, **kwargs)
+
     def execute(self, context: Context) -> Any:
         from airflow_provider_koreai.utterances.importable import check_against, checked_file
 
@@ -149,6 +158,7 @@ class KoreAIImportUtterancesOperator(JobOperator):
         # The ID of the uploaded file is as good as the file, so it stays in this task.
         uploaded = self._upload_hook.upload_file(file.content, file_type=file.file_type)
         started = self.hook.start_import(self.bot_id, uploaded.file_id, uploaded.file_name)
+        self._has_started = True
         context["ti"].xcom_push(key="import_id", value=started.import_id)
         self.log.info(
             "Started the import of %s utterances into bot %s: import ID %s",
@@ -169,6 +179,16 @@ class KoreAIImportUtterancesOperator(JobOperator):
     def is_over(self, error: BaseException) -> bool:
         # After anything else the import may still be running, and a second one beside it is worse than waiting again.
         return isinstance(error, KoreAIImportFailedError)
+
+    def instead_of(self, error: BaseException, context: Context) -> BaseException:
+        is_resumed = context.get("task_state_store") is not None
+        if not isinstance(error, AirflowTaskTimeout) or not self._has_started or is_resumed:
+            return error
+        # A retry, which Airflow before 3.3 cannot tell of this import, would start a second one beside it.
+        return KoreAIImportTimeoutError(
+            f"The import into bot {self.bot_id} did not finish within execution_timeout={self.execution_timeout}; it may still "
+            "be running. Before you clear this task, export the bot and compare it with the file."
+        )
 
     def watch_for(self, note: dict[str, Any]) -> ImportWatch:
         return ImportWatch(self.bot_id, note["import_id"], log=self.log)

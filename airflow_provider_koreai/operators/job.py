@@ -142,6 +142,10 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
         """Whether the next try starts a job of its own after this error."""
         return True
 
+    def instead_of(self, error: BaseException, context: Context) -> BaseException:
+        """Return what the task fails with because of an error, while the job is under way."""
+        return error
+
     def began(self, note: dict[str, Any]) -> float:
         """When the wait began, in seconds since the epoch."""
         return time.time()
@@ -213,6 +217,8 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
             metrics.export_lost(self.bot_id, error)
             if self.is_over(error):
                 self._forget(context)
+            if (instead := self.instead_of(error, context)) is not error:
+                raise instead from error
             raise
         self._forget(context)
 

@@ -9,7 +9,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_koreai import deferral
@@ -30,6 +30,7 @@ from tests.support.running import FakeTaskStateStore, new_context, run_task
 BOT = "st-demo-travel"
 MODES = ("worker", "deferrable", "deferrable, in its worker")
 modes = pytest.mark.parametrize("mode", MODES)
+needs_state = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps a task's state since 3.3")
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +183,35 @@ def test_an_import_past_its_timeout_is_not_retried(mode, path, emulator):
     assert starts(emulator) == 1
 
 
+@pytest.mark.parametrize("mode", ["worker", "deferrable"])
+def test_without_a_note_an_execution_timeout_is_not_retried(mode, path, emulator):
+    emulator.control.configure_bot(BOT, import_seconds=3600)
+    task = operator(mode, path, execution_timeout=timedelta(seconds=0.3))
+
+    def run_out_of_time(*_):
+        raise AirflowTaskTimeout
+
+    # Airflow's own timer, in a worker.
+    task._sleep = run_out_of_time
+    with pytest.raises(KoreAIImportTimeoutError, match=r"within execution_timeout=0:00:00\.3") as caught:
+        run_task(task)
+    assert isinstance(caught.value, AirflowFailException)
+
+
+@needs_state
+@pytest.mark.parametrize("mode", ["worker", "deferrable"])
+def test_with_a_note_an_execution_timeout_is_retried(mode, path, emulator):
+    emulator.control.configure_bot(BOT, import_seconds=3600)
+    task = operator(mode, path, execution_timeout=timedelta(seconds=0.3))
+
+    def run_out_of_time(*_):
+        raise AirflowTaskTimeout
+
+    task._sleep = run_out_of_time
+    with pytest.raises(AirflowTaskTimeout):
+        run_task(task, new_context(task_state_store=FakeTaskStateStore()))
+
+
 @modes
 def test_trouble_with_the_status_call_does_not_end_the_wait(mode, path, emulator):
     emulator.control.add_fault(BOT, "import_status", "http", times=2, status=503)
@@ -236,9 +266,6 @@ def test_the_file_id_is_nowhere(path, emulator, caplog):
     row = json.dumps([caught.value.trigger.serialize(), caught.value.kwargs])
     everything = row + caplog.text + str(context["ti"].xcoms) + str(context["task_state_store"].values)
     assert not re.search(rf"\b[0-9a-f]{{{len(uploaded)}}}\b", everything)
-
-
-needs_state = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps a task's state since 3.3")
 
 
 @needs_state
