@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
 from .fault_matrix_runs import RUNS, Run
@@ -315,9 +317,12 @@ class Cell:
         return calls * fault.takes + waits + asked + SLACK
 
 
+#: Airflow has a part in a wait only, so on another than the newest the other cells would show nothing new.
+KINDS = {call.kind for call in CALLS.values()} if AIRFLOW_V_3_3_PLUS else {"wait"}
 CELLS = [
     Cell(what, mode, fault, stays)
     for what, call in CALLS.items()
+    if call.kind in KINDS
     for mode in call.modes
     for fault in FAULTS
     if call.kind in FAULTS[fault].kinds
