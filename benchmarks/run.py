@@ -1,12 +1,14 @@
 """
 Run the benchmarks one after the other: ``make bench``, or some of them: ``make bench BENCH="imports waiting"``.
 
-Each is a script of its own, ``bench_<name>.py``, with options of its own (``--help``).
+Each is a script of its own, ``bench_<name>.py``, with options of its own (``--help``), which may follow the names:
+``make bench BENCH="cluster --bots 100"``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 # The quick ones first.
 ORDER = ("imports", "waiting", "download")
+HELP = ("-h", "--help")
 
 
 def main() -> int:
@@ -28,7 +31,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {' '.join(names)}; default: all")
-    chosen = parser.parse_args().names or names
+    own = list(itertools.takewhile(lambda word: not word.startswith("-") or word in HELP, sys.argv[1:]))
+    options = sys.argv[1 + len(own) :]
+    chosen = parser.parse_args(own).names or names
     if unknown := [name for name in chosen if name not in found]:
         parser.error(f"there is no benchmark {' '.join(unknown)}; there are {' '.join(names)}")
     print(
@@ -42,7 +47,8 @@ def main() -> int:
         print(f"\n=== {name}{note}", flush=True)
         began = time.monotonic()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
-        if subprocess.run([sys.executable, str(found[name])], env=environment, check=False).returncode != 0:
+        command = [sys.executable, str(found[name]), *options]
+        if subprocess.run(command, env=environment, check=False).returncode != 0:
             failed.append(name)
         print(f"--- {name}: {time.monotonic() - began:.0f} s", flush=True)
     if failed:
