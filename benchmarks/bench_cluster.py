@@ -86,11 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sizes := tuple(int(size) for size in options.waits.split(",") if size):
         with EmulatorProcess(too_soon_seconds=0.0) as emulator:
             os.environ["AIRFLOW_CONN_KOREAI_DEFAULT"] = emulator.connection_json()
-            bench_waiting.table_of_fleets(emulator, sizes, seconds=240.0, ramp=120.0)
+            bench_waiting.table_of_fleets(emulator, sizes, seconds=300.0, ramp=150.0)
     return 0 if all(figures.state == "success" for figures in found.values()) else 1
 
 
 def _measure(cluster: Cluster, emulator: EmulatorProcess, way: str, count: int, mib: float) -> Figures:
+    print(f"{count} bots with {WAYS[way]} ...", flush=True)
     koreai, lengths = KoreAI(emulator), random.Random(1)
     bots = [f"st-{way}-{count}-{number}" for number in range(count)]
     for bot in bots:

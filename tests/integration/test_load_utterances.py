@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,9 @@ from tests.support.running import new_context, run_task
 from tests.support.warehouses import mariadb_hook
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.warehouses import Warehouse
 
+ROOT = Path(__file__).parents[2]
 BOT = "st-demo-travel"
 MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"
 HOSTILE = [
@@ -338,22 +338,20 @@ def test_the_statement_of_the_error_makes_a_table_that_fits(warehouse, tmp_path)
 
 
 def test_a_table_may_be_partitioned_by_snapshot(postgresql, tmp_path):
-    table = postgresql.table
-    postgresql.run(
-        f"CREATE TABLE {table} (bot_id text NOT NULL, snapshot timestamptz NOT NULL, task_name text, sentence text NOT NULL, "
-        "type text, language text, entities text NOT NULL, export_request_id text, requested_time timestamptz, "
-        "loaded_at timestamptz NOT NULL) PARTITION BY RANGE (snapshot)"
+    # As docs/scaling.md shows it.
+    statements = (
+        (ROOT / "docs" / "partitioned_table.sql").read_text().replace("koreai_utterances", postgresql.table)
     )
-    for first, day, after in (("monday", MONDAY, TUESDAY), ("tuesday", TUESDAY, WEDNESDAY)):
-        postgresql.run(
-            f"CREATE TABLE {table}_{first} PARTITION OF {table} FOR VALUES FROM ('{day}Z') TO ('{after}Z')"
-        )
+    postgresql.run(
+        f"{statements} CREATE TABLE {postgresql.table}_others PARTITION OF {postgresql.table} DEFAULT"
+    )
     load(postgresql, export(tmp_path / "1.csv", "one"), MONDAY)
-    load(postgresql, export(tmp_path / "2.csv", "two"), TUESDAY)
-    result = load(postgresql, export(tmp_path / "3.csv", "three", "four"), TUESDAY)
+    load(postgresql, export(tmp_path / "2.csv", "two"), "2026-12-24")
+    result = load(postgresql, export(tmp_path / "3.csv", "three", "four"), "2026-12-24")
     assert (result["inserted"], result["replaced"]) == (2, 1)
-    assert postgresql.run(f"SELECT sentence FROM {table}_monday") == [("one",)]
-    assert postgresql.run(f"SELECT sentence FROM {table}_tuesday ORDER BY 1") == [("four",), ("three",)]
+    assert postgresql.run(f"SELECT sentence FROM {postgresql.table}_others") == [("one",)]
+    december = postgresql.run(f"SELECT sentence FROM {postgresql.table}_2026_12 ORDER BY 1")
+    assert december == [("four",), ("three",)]
 
 
 def make_table(warehouse: Warehouse, *, without: tuple[str, ...] = (), **kinds: str) -> None:
