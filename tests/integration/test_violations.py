@@ -43,9 +43,11 @@ def test_a_guard_that_skips_or_warns_leaves_the_run_green(
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "guards.py").write_text(DAG.replace("FOLDER", str(tmp_path)))
-    answer = airflow_installation.run(
-        "dags", "test", "guards", "2026-03-01", AIRFLOW__CORE__DAGS_FOLDER=str(dags)
-    )
+    folder = {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
+    # Airflow 2 stores events of known datasets only.
+    read = airflow_installation.run("dags", "reserialize", **folder)
+    assert read.returncode == 0, read.stdout
+    answer = airflow_installation.run("dags", "test", "guards", "2026-03-01", **folder)
     assert answer.returncode == 0, answer.stdout
     ((run_id, state),) = airflow_installation.query(
         "select run_id, state from dag_run where dag_id = ?", "guards"
@@ -65,6 +67,7 @@ def test_a_guard_that_skips_or_warns_leaves_the_run_green(
         assert f"because on_violation='{guard}'" in answer.stdout
     table = "asset_event" if AIRFLOW_V_3_0_PLUS else "dataset_event"
     events = airflow_installation.query(f"select source_task_id, extra from {table}")
-    events = [(task, json.loads(extra)) for task, extra in events if task in ("skip", "warn")]
+    extras = {task: json.loads(extra) for task, extra in events if task in ("skip", "warn")}
     # A task that is skipped has no event.
-    assert events == [("warn", {"violations": texts})]
+    assert list(extras) == ["warn"]
+    assert extras["warn"]["violations"] == texts
