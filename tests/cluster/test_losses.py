@@ -64,7 +64,7 @@ def test_a_file_is_stored_and_loaded_once_when_a_worker_is_killed_in_mid_downloa
     killed = kill_worker_of(cluster, fetch)
     assert cluster.lake.keys(fleet.prefix) == []
 
-    fleet.check_success(run, timeout=400)
+    fleet.check_success(cluster, run, timeout=400)
     fleet.check_whole(cluster, run)
     assert set(fleet.starts().values()) == {1}
     (fetch,) = tasks(run, "fetch")
@@ -87,7 +87,7 @@ def test_a_snapshot_is_whole_when_a_worker_is_killed_in_mid_load(
     cluster.wait_until("the killed COPY is gone", lambda: not copying(cluster), 60)
     assert cluster.warehouse.run(f"SELECT count(*) FROM {fleet.table}") == [(0,)]
 
-    fleet.check_success(run, timeout=400)
+    fleet.check_success(cluster, run, timeout=400)
     fleet.check_whole(cluster, run)
     assert set(fleet.starts().values()) == {1}
     assert tasks(run, "load")[0]["try_number"] == 2
@@ -111,7 +111,7 @@ def test_a_file_is_imported_once_when_a_worker_is_killed_in_mid_import(
     retried = time.time()
     cluster.wait_until("a status call of the second try", lambda: polls(since=retried), 180)
     koreai.control.configure_bot(bot, import_seconds=0)
-    fleet.check_success(run, timeout=180)
+    fleet.check_success(cluster, run, timeout=180)
     assert run.task("import")["hostname"] != killed
     assert run.xcoms("import")["copied"] == len(file.splitlines()) - 1
     assert len(koreai.calls(bot, "import")) == 1
@@ -175,7 +175,7 @@ def test_the_other_triggerer_takes_the_waits_over(
             120,
         )
         koreai.control.configure_bot(bot, seconds=0)
-    fleet.check_success(run, timeout=400)
+    fleet.check_success(cluster, run, timeout=400)
     assert {task["try_number"] for task in tasks(run, "wait")} == {1}
     # Each by whoever has started it: none by a wait.
     assert set(fleet.starts().values()) == {1}
@@ -206,7 +206,7 @@ def test_bots_get_into_the_table_when_the_api_server_is_restarted(
     cluster.kill_component("api-server")
     cluster.start_component("api-server")
     cluster.wait_until_healthy()
-    fleet.check_success(run, timeout=500)
+    fleet.check_success(cluster, run, timeout=500)
     fleet.check_whole(cluster, run)
 
 
@@ -220,6 +220,6 @@ def test_bots_get_into_the_table_when_redis_is_emptied(
     cluster.wait_until("tasks are queued", lambda: redis.llen("default"), 120)
     lost, _ = redis.pipeline().llen("default").flushall().execute()
     assert lost
-    fleet.check_success(run, timeout=600)
+    fleet.check_success(cluster, run, timeout=600)
     fleet.check_whole(cluster, run)
     assert set(fleet.starts().values()) == {1}

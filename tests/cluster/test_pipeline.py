@@ -43,7 +43,7 @@ def test_many_bots_get_from_export_to_table_in_spite_of_faults(
     fleet = Fleet(koreai, tmp_path, bots, seconds=15)
     fleet.add_faults(*FAULTS)
     run = fleet.export(cluster)
-    fleet.check_success(run, timeout=900)
+    fleet.check_success(cluster, run, timeout=900)
     fleet.check_whole(cluster, run)
     assert set(fleet.starts().values()) == {1}
     assert cluster.lake.uploads() == []

@@ -53,19 +53,18 @@ class Fleet:
         folder = f"s3://{cluster.lake.name}/{self.prefix}"
         return cluster.trigger("cluster_bots", bots=self.bots, folder=folder, table=self.table)
 
-    def check_success(self, run: Run, timeout: float) -> None:
-        """Wait for the run, and assert that it has succeeded; if not, show what its failed tasks have logged."""
+    def check_success(self, cluster: Cluster, run: Run, timeout: float) -> None:
+        """Wait for the run, and assert that it has succeeded; if not, show what its failed tasks and the scheduler say."""
         state = run.wait(timeout)
-        failed = [task for task in run.tasks() if task["state"] == "failed"]
-        logs = {}
-        for task in failed:
-            place = f"map_index={task['map_index']}/"
-            logs[f"{task['task_id']}[{task['map_index']}]"] = "\n".join(
-                f"{name}\n{text[-2500:]}"
-                for name, text in run.log_files(task["task_id"]).items()
-                if place in name
-            )
-        assert state == "success", "\n\n".join(f"{name}\n{text}" for name, text in logs.items())
+        shown = [line for line in cluster.log_of("scheduler").splitlines() if "[error" in line][-20:]
+        for task in (task for task in run.tasks() if task["state"] == "failed"):
+            number = task["map_index"]
+            place = f"map_index={number}/" if number >= 0 else ""
+            logs = run.log_files(task["task_id"])
+            shown += [
+                f"{task['task_id']} {name}\n{text[-2500:]}" for name, text in logs.items() if place in name
+            ]
+        assert state == "success", "\n".join(shown)
 
     def starts(self) -> dict[str, int]:
         """How many exports of each bot were started, by whichever call."""
