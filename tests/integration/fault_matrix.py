@@ -249,6 +249,10 @@ CALLS = {
     ),
     "test": Call("start", "test", "test", _hook_or_task(), _TEST, "requestId"),
     "test status": Call("ask", "test_status", "test", _HOOK, _TEST, "status"),
+    # It starts nothing, and is a POST all the same.
+    "analytics": Call(
+        "start", "analytics", "analytics", {"hook": (), "worker": ()}, ("start", "2026-"), "result"
+    ),
     "test wait": Call("wait", "test_status", "test", _task("test"), _TEST),
 }
 

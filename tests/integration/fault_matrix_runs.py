@@ -15,6 +15,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.batch_test import KoreAIBatchTestOperator
+from airflow_provider_koreai.operators.download_analytics import KoreAIDownloadAnalyticsOperator
 from airflow_provider_koreai.operators.import_utterances import KoreAIImportUtterancesOperator
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
@@ -322,7 +323,24 @@ class BatchTestRun(WayBackRun):
         return await self.hook.aget_batch_test(self.bot, known["request_id"])
 
 
+class AnalyticsRun(Run):
+    """A page of analytics."""
+
+    def prepare(self) -> dict[str, Any]:
+        return {"rows": 8}
+
+    def go(self, known: dict[str, Any]) -> dict[str, Any]:
+        start, end = "2026-11-01T00:00:00+00:00", "2026-11-01T02:00:00+00:00"
+        if self.cell.mode == "hook":
+            found = self.hook.iter_analytics(self.bot, "unhandledutterance", start, end)
+            return {"start": start, "rows": len(list(found))}
+        path = str(self.folder / "said.jsonl")
+        task = KoreAIDownloadAnalyticsOperator(**self._task(), path=path, start=start, end=end)
+        return dict(self._run(task)[0])
+
+
 RUNS: dict[str, type[Run]] = {
+    "analytics": AnalyticsRun,
     "export": ExportRun,
     "import": ImportRun,
     "training": TrainingRun,
