@@ -12,10 +12,12 @@ from airflow_provider_koreai.operators.check_utterances import KoreAICheckUttera
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.operators.convert_utterances import KoreAIConvertUtterancesOperator
 from airflow_provider_koreai.operators.delete_snapshots import KoreAIDeleteSnapshotsOperator
+from airflow_provider_koreai.operators.download_analytics import KoreAIDownloadAnalyticsOperator
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
     KoreAIExportUtterancesOperator,
 )
+from airflow_provider_koreai.operators.load_analytics import KoreAILoadAnalyticsOperator
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
 from airflow_provider_koreai.operators.report_utterances import KoreAIReportUtterancesOperator
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
@@ -33,6 +35,8 @@ OPERATORS = (
     KoreAIConvertUtterancesOperator,
     KoreAIReportUtterancesOperator,
     KoreAIDeleteSnapshotsOperator,
+    KoreAIDownloadAnalyticsOperator,
+    KoreAILoadAnalyticsOperator,
 )
 
 

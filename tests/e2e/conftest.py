@@ -8,6 +8,7 @@ that its tests name are started.
 from __future__ import annotations
 
 import secrets
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,9 @@ def emulator() -> Iterator[EmulatorProcess]:
 def deployment(emulator: EmulatorProcess, request: pytest.FixtureRequest) -> Iterator[Deployment]:
     if tuple(map(int, airflow_version.split(".")[:2])) < (3, 3):
         pytest.skip("a deployment of these components is that of Airflow 3.3 and later")
-    with Deployment(DAGS, {"core.test_connection": "Enabled"}) as running:
+    since = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    environment = {"KOREAI_ANALYTICS_SINCE": f"{since:%Y-%m-%dT%H:%M:%S}"}
+    with Deployment(DAGS, {"core.test_connection": "Enabled"}, environment=environment) as running:
         # As users have it: in the database, encrypted.
         running.add_connection("koreai_default", emulator.connection())
         # Or the exports of other tests would start runs of it.

@@ -29,6 +29,8 @@ def test_example_runs_to_success(deployment: Deployment, koreai: KoreAI, tmp_pat
     example = EXAMPLES[name]
     if example.watches:
         pytest.skip("test_on_export.py has the same with a shorter poll_interval")
+    if example.catches_up:
+        pytest.skip("test_catching_up.py runs it")
     warehouse, connection = warehouse_of(deployment, tmp_path)
     if example.warehouse:
         deployment.add_connection(example.warehouse, json.loads(connection))

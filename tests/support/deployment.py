@@ -38,7 +38,8 @@ _LOCAL_SETTINGS = """
 from airflow.sdk.definitions.timetables.simple import NullTimetable
 
 def dag_policy(dag):
-    if not dag.timetable.asset_condition and dag.end_date is None:
+    keeps = dag.timetable.asset_condition or dag.end_date or dag.is_paused_upon_creation
+    if not keeps:
         dag.timetable = NullTimetable()
 """
 # What makes tests quick and small, and no user sets.
@@ -411,11 +412,13 @@ class Deployment:
         settings: Mapping[str, Any] | None = None,
         *,
         as_it_comes: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._dags = dags
         self._settings = {**({} if as_it_comes else _QUICK), **(settings or {})}
         self._processes = Processes()
         self._components: dict[str, subprocess.Popen[bytes]] = {}
+        self._more_environment = environment or {}
         self._environment: dict[str, str] = {}
         #: The server of its database; None: it runs on SQLite.
         self.postgresql: PostgreSQL | None = None
@@ -665,6 +668,7 @@ class Deployment:
         local = "127.0.0.1,localhost"
         return {
             **base,
+            **self._more_environment,
             **{f"AIRFLOW__{key.replace('.', '__').upper()}": str(value) for key, value in settings.items()},
             "AIRFLOW_HOME": str(self.home),
             "TMPDIR": str(self.home / "tmp"),

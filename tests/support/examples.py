@@ -10,6 +10,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class Example:
     :param after: the example that has to run before, on the same database.
     :param prepare: changes the database before the run.
     :param watches: whether it is for an export that somebody else has made.
+    :param catches_up: whether it is paused at first, and then runs for all that has passed.
     :param check_table: looks at what its tasks returned, and at the number of rows of each bot in :data:`TABLE`.
     """
 
@@ -60,6 +62,7 @@ class Example:
     after: str | None = None
     prepare: Callable[[Warehouse], None] | None = None
     watches: bool = False
+    catches_up: bool = False
     check_table: Callable[[Results, Mapping[str, int]], None] | None = None
 
     def params(self, folder: Path) -> dict[str, Any]:
@@ -138,6 +141,16 @@ def each_bots_file_is_loaded(results: Results, folder: Path) -> None:
     checked = results["one_bot.check"]
     assert [one["rows"] for one in loaded] == [rows_of(one["path"]) for one in fetched]
     assert [one["rows"] for one in checked] == [one["rows"] for one in loaded]
+
+
+def seven_hours_are_loaded(results: Results, folder: Path) -> None:
+    """The run's hour and the six before it, of which each has four sentences."""
+    (fetched,), (loaded,) = results["fetch"], results["load"]
+    assert loaded["rows"] == fetched["rows"] == 7 * 4
+    assert datetime.fromisoformat(loaded["end"]) - datetime.fromisoformat(loaded["start"]) == timedelta(
+        hours=7
+    )
+    assert [str(path) for path in folder.rglob("*.gz")] == [fetched["path"]]
 
 
 CORRECTED = 3
@@ -227,6 +240,13 @@ EXAMPLES: dict[str, Example] = {
         conf={"bot_ids": ["st-demo-bank", "st-demo-retail"]},
         warehouse="warehouse_default",
         check_table=each_bot_is_in_the_table,
+    ),
+    "example_koreai_unhandled": Example(
+        "example_koreai_unhandled",
+        seven_hours_are_loaded,
+        conf={"bot_id": TRAVEL},
+        warehouse="warehouse_default",
+        catches_up=True,
     ),
 }
 for _name in NEEDS_AIRFLOW_3 - set(FILES):
