@@ -1,5 +1,5 @@
 """
-What is in an exported file: reading it, checking it while it streams, and the same as Parquet.
+What is in an exported file: reading it, checking it while it streams, judging its utterances, and the same as Parquet.
 
 May import: storage and what that may import.
 """
