@@ -258,13 +258,14 @@ def test_what_an_alias_gets_is_the_bots_asset(path, emulator):
 
 
 def test_the_file_id_is_nowhere(path, emulator, caplog):
-    context = new_context(task_state_store=FakeTaskStateStore())
+    store = FakeTaskStateStore()
+    context = new_context(**({"task_state_store": store} if AIRFLOW_V_3_3_PLUS else {}))
     emulator.control.configure_bot(BOT, import_seconds=3600)
     with caplog.at_level(logging.DEBUG), pytest.raises(TaskDeferred) as caught:
         operator("deferrable", path).execute(context)
     uploaded = KoreAIHook().upload_file(io.BytesIO(b"[]"), file_type="json").file_id
     row = json.dumps([caught.value.trigger.serialize(), caught.value.kwargs])
-    everything = row + caplog.text + str(context["ti"].xcoms) + str(context["task_state_store"].values)
+    everything = row + caplog.text + str(context["ti"].xcoms) + str(store.values)
     assert not re.search(rf"\b[0-9a-f]{{{len(uploaded)}}}\b", everything)
 
 

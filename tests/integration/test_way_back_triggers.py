@@ -196,7 +196,11 @@ def test_the_deadline_is_kept_over_a_restart(job, emulator, path):
 @each_job
 def test_an_execution_timeout_ends_the_wait_as_in_a_worker(job, path):
     deferred = Deferred(job, path, execution_timeout=timedelta(seconds=0.2))
-    with pytest.raises(AirflowTaskTimeout, match=r"did not finish within 0\.2 seconds"):
+    # Before 3.3, the retry that Airflow would make knows nothing of this import.
+    is_final = job.operator is KoreAIImportUtterancesOperator and not AIRFLOW_V_3_3_PLUS
+    with pytest.raises(
+        KoreAIImportTimeoutError if is_final else AirflowTaskTimeout, match="did not finish within"
+    ):
         deferred.finish()
 
 
