@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.support.deployment import Deployment
     from tests.support.scenarios import KoreAI
     from tests.support.warehouses import Warehouse
+
+_numbers = itertools.count(1)
 
 
 def test_each_example_has_a_scenario() -> None:
@@ -53,9 +56,11 @@ def test_example_runs_to_success(deployment: Deployment, koreai: KoreAI, tmp_pat
 
 
 def warehouse_of(deployment: Deployment, folder: Path) -> tuple[Warehouse, str]:
-    """A database on the deployment's PostgreSQL server, beside Airflow's own; SQLite where there is no such server."""
+    """A new database on the deployment's PostgreSQL server, beside Airflow's own; SQLite where there is no such server."""
     if deployment.postgresql is not None:
-        return postgresql_warehouse(deployment.postgresql, "postgres")
+        name = f"warehouse_{next(_numbers)}"
+        deployment.postgresql.create_database(name)
+        return postgresql_warehouse(deployment.postgresql, name)
     return sqlite_warehouse(folder / "warehouse.db")
 
 

@@ -519,11 +519,12 @@ class Deployment:
         return {name: self.log_of(name) for name in self._log_names()}
 
     def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
-        """Store a connection in the database."""
+        """Store a connection in the database, in the place of one with the same ID."""
         document = {**connection, "connection_id": conn_id}
         if isinstance(document.get("extra"), dict):
             document["extra"] = json.dumps(document["extra"])
-        self.api.call("POST", "connections", json=document)
+        if self.api.call("POST", "connections", json=document, accept=(409,)) is None:
+            self.api.call("PATCH", f"connections/{conn_id}", json=document)
 
     def trigger(self, dag_id: str, **conf: Any) -> Run:
         """Start a run of a DAG."""
