@@ -1,4 +1,4 @@
-"""Every example DAG, run as a user runs it: ``airflow dags test``, a real metadata database, the emulator over HTTP."""
+"""Example DAGs, run as a user runs them: ``airflow dags test``, a real metadata database, the emulator over HTTP."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow import __version__ as airflow_version
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from tests.support.examples import EXAMPLES, FILES, FOLDER, TABLE, TRAVEL
 from tests.support.installation import xcom
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 # A load refuses to store today's export as the snapshot of a day long ago.
 TODAY = f"{datetime.now(timezone.utc):%Y-%m-%d}"
 RUN_UNDATED = Path(__file__).parent / "run_undated.py"
-# Airflow 3 runs them without a logical date here, because the tests on a whole deployment run them with one.
+# Where the tests on a whole deployment do not run them. Airflow 3 runs them without a logical date.
 DATED = airflow_version.startswith("2.")
+ELSEWHERE = pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="tests/e2e/test_examples.py runs them")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,7 @@ def test_each_example_has_a_scenario():
     assert sorted(EXAMPLES) == FILES
 
 
+@ELSEWHERE
 @pytest.mark.parametrize("name", FILES)
 def test_example_runs_to_success(run_dag, emulator, tmp_path, name):
     example = EXAMPLES[name]
