@@ -173,7 +173,7 @@ FAULTS = {
     ),
     # It goes away if the connection is changed, too.
     "secret rotated": Fault(ROTATED, is_refusal=True, kinds=("wait",)),
-    "slow drip": Fault(kind="drip", params={"bytes_per_second": 100}, takes=2 * TIMEOUT),
+    "slow drip": Fault(kind="drip", params={"bytes_per_second": 40}, takes=2 * TIMEOUT),
 }
 
 
