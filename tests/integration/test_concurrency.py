@@ -241,6 +241,6 @@ def test_two_hundred_bots_in_a_pool_meet_no_limit(emulator, tmp_path):
 
 def test_two_hundred_bots_in_a_pool_keep_to_a_limit_that_their_account_shares(emulator, tmp_path):
     # A limit of 60 a minute would take a quarter of an hour; without the pool, tasks fail at this one, too.
-    emulator.control.configure_account(shared_limit=40, shared_seconds=1)
+    emulator.control.configure_account(shared_limit=60, shared_seconds=1)
     export_fleet(emulator, tmp_path)
     assert refused(emulator)
