@@ -182,7 +182,7 @@ def _bots(
 ) -> tuple[Bot, ...]:
     entries = document.get(name.casefold())
     if not isinstance(entries, list):
-        raise unreadable(request, answer, conn_id, f"has no array {name}")
+        raise unreadable(request, answer, conn_id, f"has no {name!r} array")
     bots = []
     for entry in entries:
         fields = by_folded_name(entry) if isinstance(entry, dict) else {}

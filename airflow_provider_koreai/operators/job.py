@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -103,25 +104,25 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
 
     # What each kind of job says of itself.
 
+    @abstractmethod
     def watch_for(self, note: dict[str, Any]) -> Watch[Any]:
         """Make the watch that judges the status answers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, note: dict[str, Any], max_tries: int | None = None) -> Any:
         """Call the status."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trigger(self, watch: Any, note: dict[str, Any], **wait: Any) -> BaseTrigger:
         """Make the trigger that goes on with a wait."""
-        raise NotImplementedError
 
+    @abstractmethod
     def started(self, note: dict[str, Any], context: Context) -> Any:
         """Return what the task returns if it does not wait."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, note: dict[str, Any], result: Mapping[str, Any], context: Context) -> Any:
         """Return what the task returns once the job is done, or raise what is wrong with it."""
-        raise NotImplementedError
 
     def asked_for(self) -> dict[str, str]:
         """What a retry has to ask for as well, or the note is not its own."""
@@ -152,9 +153,9 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
 
     # What follows is called by ResumableJobMixin.
 
+    @abstractmethod
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start the job and return its note, with ``asked_for``."""
-        raise NotImplementedError
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
         if not self.is_own(external_id):

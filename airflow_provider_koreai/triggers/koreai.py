@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -103,12 +104,13 @@ class _WaitTrigger(BaseTrigger):
         else:
             yield TriggerEvent(success_event(watch.result(answer)))  # type: ignore[no-untyped-call]
 
+    @abstractmethod
     def _watch(self) -> Watch[Any]:
-        raise NotImplementedError
+        """Make the watch that judges the answers."""
 
+    @abstractmethod
     async def _ask(self, hook: KoreAIHook) -> Any:
         """Call the status once: the wait is what tries again."""
-        raise NotImplementedError
 
 
 class KoreAIExportStatusTrigger(_WaitTrigger):
