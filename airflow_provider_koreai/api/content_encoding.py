@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Bytes that a download reads or decodes at most at a time.
-CHUNK = 1 << 20
+CHUNK = 2 << 20
 KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
 
 

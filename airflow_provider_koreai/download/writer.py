@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.storage.compression import Compressor
     from airflow_provider_koreai.storage.staging import Staging
 
-# Pieces that may wait, each of at most a mebibyte and a bit: they bridge a stall of either side.
-_DEPTH = 6
+# Pieces that may wait, each of at most two mebibytes and a bit: they bridge a stall of either side.
+_DEPTH = 3
 
 
 class Writer:

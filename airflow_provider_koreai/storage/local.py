@@ -14,6 +14,8 @@ from airflow_provider_koreai.storage.staging import is_part, new_part, taken
 if TYPE_CHECKING:
     from airflow_provider_koreai.version_compat import Log
 
+# Bytes written at a time: for larger writes Linux takes larger pages, which a virtual machine may first have to ask for.
+WRITE_SIZE = 64 << 10
 # Bytes after which a local disk is told to begin writing.
 WRITE_BACK_SIZE = 16 << 20
 
@@ -112,11 +114,9 @@ class LocalStaging:
     def write(self, data: bytes) -> None:
         """See :meth:`Staging.write`."""
         try:
-            written = os.write(self._descriptor, data)
-            if written < len(data):
-                view = memoryview(data)
-                while written < len(data):
-                    written += os.write(self._descriptor, view[written:])
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._descriptor, view[:WRITE_SIZE]) :]
             self._size += len(data)
             if self._size - self._flushed >= WRITE_BACK_SIZE:
                 self._write_back()
