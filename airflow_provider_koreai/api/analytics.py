@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TYPES = ("successintent", "failintent", "successtask", "failtask", "performance", "unhandledutterance")
-# Rows of a page; Kore.ai's samples have as many.
+# Rows of a page: as many as in Kore.ai's samples. Whether it accepts more is not documented.
 PAGE_SIZE = 50
+# A row holds the whole analysis of its sentence, so a page may be much larger than any other answer.
+MOST_BYTES = 64 << 20
 # Pages of an interval: what has more does not end.
 MOST_PAGES = 20_000
 # How often the reading begins anew when rows came or went meanwhile.
@@ -114,7 +116,7 @@ class Page:
     more: bool
 
 
-def page_request(base_url: str, query: Query, skip: int, limit: int) -> ApiRequest:
+def page_request(base_url: str, query: Query, skip: int) -> ApiRequest:
     """Build the call for one page."""
     filters = {"from": _iso(query.start), "to": _iso(query.end)}
     if query.channel:
@@ -125,7 +127,7 @@ def page_request(base_url: str, query: Query, skip: int, limit: int) -> ApiReque
         # The oldest first: what arrives meanwhile then mostly comes after what was read.
         "sort": {"order": "asc", "by": "timestamp"},
         "skip": skip,
-        "limit": limit,
+        "limit": PAGE_SIZE,
     }
     return ApiRequest(
         "analytics",
@@ -135,6 +137,7 @@ def page_request(base_url: str, query: Query, skip: int, limit: int) -> ApiReque
         refusal=refusal("Metrics", query.bot_id),
         body=json.dumps(body).encode(),
         to_check="analytics_type, channel",
+        max_answer_bytes=MOST_BYTES,
     )
 
 
@@ -159,7 +162,6 @@ class Reading:
 
     def __init__(self) -> None:
         self.skip = 0
-        self.limit = PAGE_SIZE
         self.is_over = False
         self._last: dict[str, Any] | None = None
 
@@ -175,9 +177,9 @@ class Reading:
             return None
         self.is_over = not page.more
         if rows:
-            # One row less than was read, and one row more than a page.
+            # One row less than was read.
             self.skip += len(rows) - (self._last is None)
-            self._last, self.limit = rows[-1], PAGE_SIZE + 1
+            self._last = rows[-1]
         return rows
 
 

@@ -14,7 +14,6 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_koreai.api.calls import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
 from airflow_provider_koreai.api.client import (
     TOO_SLOW,
     FileStamp,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from airflow_provider_koreai.api.calls import ApiAnswer, ApiRequest
     from airflow_provider_koreai.api.settings import ConnectionSettings
 
 KEEPALIVE_SECONDS = 60.0
@@ -234,6 +234,6 @@ async def _exchange(
         body = bytearray()
         async for piece in response.aiter_raw(1 << 16):
             body += piece
-            if len(body) > MAX_ANSWER_BYTES:
+            if len(body) > request.max_answer_bytes:
                 break
-        return answer_of(response.status_code, response.headers, bytes(body))
+        return answer_of(request, response.status_code, response.headers, bytes(body))

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_koreai.api.multipart import FormWithFile
 
-# The documents are a few hundred bytes; a status log may add some. Anything larger is not the API's.
+# Most documents are a few hundred bytes; a status log may add some. Anything larger is not the API's, except where a
+# request says so.
 MAX_ANSWER_BYTES = 4 << 20
 # Seconds. The vendor's longest window is an hour, so no rate limit takes longer.
 LONGEST_RETRY_AFTER = 3600.0
@@ -57,6 +58,7 @@ class ApiRequest:
     :param body: what to send; an iterable is started anew for each try, and has a length.
     :param is_repeatable: whether it may be sent again when it is not known what became of it.
     :param to_check: what to check when the API refuses the call, in messages, besides bot and host.
+    :param max_answer_bytes: how large an answer may be.
     """
 
     call: str
@@ -70,6 +72,7 @@ class ApiRequest:
     content_type: str = "application/json"
     is_repeatable: bool = True
     to_check: str = ""
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
     @property
     def subject(self) -> str:
@@ -83,7 +86,7 @@ class ApiRequest:
 
 @dataclass(frozen=True)
 class ApiAnswer:
-    """An HTTP answer; its body has at most :data:`MAX_ANSWER_BYTES` and one more, which shows that it is too large."""
+    """An HTTP answer; its body has at most the request's ``max_answer_bytes`` and one more, which shows that it is too large."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -123,8 +126,11 @@ def read_json(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Any:
     """Return the JSON of an answer (None where there is none), or raise the error that its status stands for."""
     if not 200 <= answer.status_code < 300:
         raise error_from(request, answer, conn_id)
-    if len(answer.body) > MAX_ANSWER_BYTES:
-        raise unreadable(request, answer, conn_id, f"is larger than {MAX_ANSWER_BYTES} bytes")
+    if len(answer.body) > request.max_answer_bytes:
+        raise KoreAIRequestError(
+            f"The answer to the {request.subject} (HTTP {answer.status_code}, {_type_of(answer)}) is larger than "
+            f"{request.max_answer_bytes >> 20} MiB, the most that is accepted. {_wrong_host(conn_id)}"
+        )
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -151,12 +157,19 @@ def text_of(value: Any) -> str | None:
 
 def unreadable(request: ApiRequest, answer: ApiAnswer, conn_id: str, problem: str) -> KoreAIRequestError:
     """Return the error of an answer that is not the API's."""
-    kind = answer.headers.get("Content-Type") or answer.headers.get("content-type") or "unknown type"
     return KoreAIRequestError(
         f"The answer to the {request.subject} {problem} (HTTP {answer.status_code}, "
-        f"{kind:.60}): {_shown_beginning(request, answer)}. Check that the host of connection {conn_id!r} is "
-        "Kore.ai's API and that no proxy or login page answers in its place."
+        f"{_type_of(answer)}): {_shown_beginning(request, answer)}. {_wrong_host(conn_id)}"
     )
+
+
+def _type_of(answer: ApiAnswer) -> str:
+    kind = answer.headers.get("Content-Type") or answer.headers.get("content-type") or "unknown type"
+    return f"{kind:.60}"
+
+
+def _wrong_host(conn_id: str) -> str:
+    return f"Check that the host of connection {conn_id!r} is Kore.ai's API and that no proxy or login page answers in its place."
 
 
 def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIError:

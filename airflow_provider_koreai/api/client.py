@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_koreai import __version__
-from airflow_provider_koreai.api.calls import MAX_ANSWER_BYTES, ApiAnswer, ApiRequest
+from airflow_provider_koreai.api.calls import ApiAnswer, ApiRequest
 from airflow_provider_koreai.api.content_encoding import decoded
 from airflow_provider_koreai.api.multipart import FormWithFile
 from airflow_provider_koreai.api.transport_errors import (
@@ -97,7 +97,7 @@ def _attempt(
             if isinstance(request.body, FormWithFile):
                 began = time.monotonic()  # sending a file may take longer than any answer
             body = bytearray()
-            while len(body) <= MAX_ANSWER_BYTES:
+            while len(body) <= request.max_answer_bytes:
                 piece = response.raw.read1(1 << 16, decode_content=False)
                 if not piece:
                     break
@@ -112,7 +112,7 @@ def _attempt(
             ):
                 # Python takes headers that were cut off for complete ones; without a length, nothing else shows it.
                 return no_answer(request, settings, "the connection ended before the answer did")
-            return answer_of(response.status_code, response.headers, bytes(body))
+            return answer_of(request, response.status_code, response.headers, bytes(body))
     except (
         requests.exceptions.InvalidURL,  # and of a proxy
         requests.exceptions.InvalidSchema,
@@ -127,9 +127,9 @@ def _attempt(
         )
 
 
-def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> ApiAnswer:
+def answer_of(request: ApiRequest, status: int, headers: Mapping[str, str], body: bytes) -> ApiAnswer:
     """Return the answer that was received; its body may be compressed although that was not asked for."""
-    return ApiAnswer(status, headers, decoded(body, headers, MAX_ANSWER_BYTES))
+    return ApiAnswer(status, headers, decoded(body, headers, request.max_answer_bytes))
 
 
 def no_answer(

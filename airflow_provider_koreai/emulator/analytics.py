@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TYPES = ("successintent", "failintent", "successtask", "failtask", "performance", "unhandledutterance")
 CHANNELS = ("rtm", "whatsapp", "sms")
 _INVALID = (412, "Validation errors/ Invalid arguments")
+#: Whether the vendor accepts more is not known: its samples ask for as many.
+_LARGEST_LIMIT = 50
 #: Rows are made up for at most so many hours of an interval.
 _MOST_HOURS = 24 * 31
 
@@ -53,7 +55,7 @@ class Analytics(Calls):
             interval = _time(filters["from"]), _time(filters["to"])
         except (KeyError, TypeError, ValueError):
             return error_reply(*_INVALID)
-        if kind not in TYPES or not (_is_count(skip) and _is_count(limit)):
+        if kind not in TYPES or not (_is_count(skip) and _is_count(limit) and limit <= _LARGEST_LIMIT):
             return error_reply(*_INVALID)
         exchange.entry.params = {"type": kind, "skip": str(skip), "limit": str(limit)}
         settings = bot.settings

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_koreai.api.analytics import (
-    PAGE_SIZE,
+    MOST_BYTES,
     Page,
     Query,
     Reading,
@@ -17,11 +17,11 @@ from airflow_provider_koreai.api.analytics import (
     time_of,
     without_personal,
 )
-from airflow_provider_koreai.api.calls import ApiAnswer
+from airflow_provider_koreai.api.calls import MAX_ANSWER_BYTES, ApiAnswer
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIRequestError
 
 QUERY = Query.of("st-1", "unhandledutterance", "2026-11-01", "2026-11-02T00:00:00Z")
-REQUEST = page_request("https://bots.kore.ai", QUERY, 0, PAGE_SIZE)
+REQUEST = page_request("https://bots.kore.ai", QUERY, 0)
 
 
 def rows(*numbers):
@@ -44,7 +44,7 @@ def test_the_call_names_interval_order_and_page():
 
 def test_a_channel_is_a_filter():
     query = Query.of("st-1", "failtask", "2026-11-01", "2026-11-02", " rtm ")
-    assert json.loads(page_request("https://x", query, 0, 1).body)["filters"]["channel"] == "rtm"
+    assert json.loads(page_request("https://x", query, 0).body)["filters"]["channel"] == "rtm"
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,22 @@ def test_names_are_read_in_any_case():
     assert read_page(REQUEST, ApiAnswer(200, {}, json.dumps(body).encode()), "c") == Page(rows(1), True)
 
 
+def test_a_page_may_be_much_larger_than_other_answers():
+    body = json.dumps({"result": [{"utterance": "hi", "NLAnalysis": "x" * MAX_ANSWER_BYTES}]}).encode()
+    assert len(read_page(REQUEST, ApiAnswer(200, {}, body), "c").rows) == 1
+
+
+def test_a_page_that_is_too_large_is_an_error_with_the_size():
+    answer = ApiAnswer(200, {}, b" " * (MOST_BYTES + 1))
+    with pytest.raises(KoreAIRequestError, match=r"analytics of bot st-1 .*larger than 64 MiB"):
+        read_page(REQUEST, answer, "c")
+
+
 class TestReading:
     def test_pages_follow_each_other_by_one_row_in_common(self):
         reading = Reading()
         assert reading.take(Page(rows(1, 2), True)) == rows(1, 2)
-        assert (reading.skip, reading.limit) == (1, PAGE_SIZE + 1)
+        assert reading.skip == 1
         assert reading.take(Page(rows(2, 3, 4), True)) == rows(3, 4)
         assert reading.skip == 3
         assert reading.take(Page(rows(4, 5), False)) == rows(5)

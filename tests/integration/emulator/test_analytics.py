@@ -25,7 +25,15 @@ def test_a_page_says_whether_there_is_more(client):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"skip": None}, {"limit": None}, {"filters": None}, {"type": "allutterances"}, {"type": None}]
+    "changes",
+    [
+        {"skip": None},
+        {"limit": None},
+        {"limit": 51},
+        {"filters": None},
+        {"type": "allutterances"},
+        {"type": None},
+    ],
 )
 def test_a_call_with_a_missing_or_wrong_argument_is_invalid(client, changes):
     assert ask(client, **changes).status_code == 412
