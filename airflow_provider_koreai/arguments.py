@@ -109,9 +109,12 @@ def parse_time(value: str | None) -> datetime | None:
         return None
     if not re.match(r"\s*\d{4}-\d\d-\d\d", value):
         return None
+    # Python 3.10's fromisoformat knows neither Z nor +0000, and fractions of three or six digits only.
+    text = re.sub(r"[Zz]", "+00:00", value.strip())
+    text = re.sub(r"(?<=:\d\d)[.,](\d+)", lambda found: f".{found[1]:0<6.6}", text)
+    text = re.sub(r"(:\d\d(?:\.\d+)?[+-]\d\d)(\d\d)?$", lambda found: f"{found[1]}:{found[2] or '00'}", text)
     try:
-        # Python 3.10's fromisoformat does not know the Z.
-        parsed = datetime.fromisoformat(value.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+        parsed = datetime.fromisoformat(text)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None

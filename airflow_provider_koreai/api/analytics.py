@@ -202,7 +202,7 @@ def in_interval(query: Query, rows: list[dict[str, Any]]) -> Iterator[dict[str, 
 
 def time_of(row: dict[str, Any]) -> datetime | None:
     """Return a row's time: a text in ISO 8601, or seconds or milliseconds since the epoch, also as a text."""
-    value = next((row[key] for key in row if key.casefold() == "timestamp"), None)
+    value = timestamp_of(row)
     if isinstance(value, str):
         if not value.isdecimal():
             return parse_time(value)
@@ -216,6 +216,33 @@ def time_of(row: dict[str, Any]) -> datetime | None:
         except (OverflowError, OSError, ValueError):
             return None
     return None
+
+
+def timestamp_of(row: dict[str, Any]) -> Any:
+    """Return a row's time as Kore.ai writes it."""
+    return next((row[key] for key in row if key.casefold() == "timestamp"), None)
+
+
+class Untimed:
+    """Counts the rows of a file, and those among them whose time cannot be read."""
+
+    def __init__(self) -> None:
+        self.rows = self.number = 0
+        self.example: Any = None
+
+    def time_of(self, row: dict[str, Any]) -> datetime | None:
+        """Return a row's time, and count it."""
+        moment = time_of(row)
+        self.rows += 1
+        if moment is None:
+            self.number += 1
+            if self.example is None:
+                self.example = timestamp_of(row)
+        return moment
+
+    def summary(self) -> str:
+        """Return how many there are, in messages."""
+        return f"{self.number:,} of {self.rows:,} rows have no time that can be read in timestamp, for example {self.example!r:.80}"
 
 
 def without_personal(value: Any) -> Any:

@@ -63,11 +63,10 @@ class Analytics(Calls):
         rows = [
             row
             for row in _events(bot, kind, *interval)
-            if interval[0] <= _time(row["timestamp"]) <= interval[1]
-            and _time(row["timestamp"]) <= now
+            if interval[0] <= _time_of(row, interval[0]) <= min(interval[1], now)
             and filters.get("channel") in (None, row.get("channel"))
         ]
-        rows.sort(key=lambda row: _time(row["timestamp"]))
+        rows.sort(key=lambda row: _time_of(row, interval[0]))
         bot.analytics_calls += 1
         if settings.analytics_paging == "shrinks" and bot.analytics_calls > 1:
             rows = rows[1:]
@@ -124,6 +123,14 @@ def _made_up(bot_id: str, settings: BotSettings, kind: str, hour: datetime, numb
 def _time(text: str) -> datetime:
     parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+
+
+def _time_of(row: dict[str, Any], otherwise: datetime) -> datetime:
+    """Return a row's time; one that cannot be read belongs to any interval."""
+    try:
+        return _time(row["timestamp"])
+    except (AttributeError, KeyError, ValueError):
+        return otherwise
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    import jinja2
     from airflow.providers.common.compat.sdk import Context
 
 # As in api.analytics, which a DAG file need not load.
@@ -99,17 +98,19 @@ class KoreAIDownloadAnalyticsOperator(WithHook, BaseOperator):
         self.storage_conn_id = storage_conn_id
         self.koreai_conn_id = koreai_conn_id
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+    def render_template(self, *args: Any, **kwargs: Any) -> Any:
+        # Not render_template_fields, which Airflow does not call for a mapped task.
         import jinja2
 
         try:
-            super().render_template_fields(context, jinja_env)
+            return super().render_template(*args, **kwargs)
         except jinja2.UndefinedError as error:
             if "data_interval" not in str(error):
                 raise
             raise _no_interval() from error
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_koreai.api.analytics import Untimed
         from airflow_provider_koreai.storage.output import Output
         from airflow_provider_koreai.utterances.analytics_file import analytics_writer, kind_of
 
@@ -124,7 +125,7 @@ class KoreAIDownloadAnalyticsOperator(WithHook, BaseOperator):
             channel=self.channel or None,
             include_user_ids=self.include_user_ids,
         )
-        rows = 0
+        untimed = Untimed()
         with (
             Output(
                 "path",
@@ -135,11 +136,18 @@ class KoreAIDownloadAnalyticsOperator(WithHook, BaseOperator):
             ) as output,
             analytics_writer(output) as writer,
         ):
-            for rows, row in enumerate(found, start=1):  # noqa: B007 - the last number is their count
+            for row in found:
                 writer.write(row)
+                untimed.time_of(row)
+        if untimed.number:
+            self.log.warning(
+                "%s. They are in the file, but whether they belong to the interval is not known: files of intervals that "
+                "overlap may have them twice. Leave out overlap, or remove the repetitions after loading.",
+                untimed.summary(),
+            )
         self.log.info(
             "Wrote %s rows of type %s of bot %s, from %s to %s, to %s",
-            f"{rows:,}",
+            f"{untimed.rows:,}",
             self.analytics_type,
             self.bot_id,
             start.isoformat(),
@@ -148,7 +156,7 @@ class KoreAIDownloadAnalyticsOperator(WithHook, BaseOperator):
         )
         return {
             "path": output.argument.text,
-            "rows": rows,
+            "rows": untimed.rows,
             "bytes": output.size,
             "sha256": output.sha256,
             "start": start.isoformat(),
@@ -159,13 +167,14 @@ class KoreAIDownloadAnalyticsOperator(WithHook, BaseOperator):
         if self.start in (None, "", "None") or self.end in (None, "", "None"):
             raise _no_interval()
         start, end = point_in_time("start", self.start), point_in_time("end", self.end)
+        start -= timedelta(seconds=seconds("overlap", self.overlap) if self.overlap else 0)
         if start == end:
             self.log.warning(
                 "start and end are both %s, so the interval is empty. A run that was started by hand may have no data "
                 "interval of its own: pass start and end.",
                 start.isoformat(),
             )
-        return start - timedelta(seconds=seconds("overlap", self.overlap) if self.overlap else 0), end
+        return start, end
 
 
 def _no_interval() -> KoreAIConfigurationError:

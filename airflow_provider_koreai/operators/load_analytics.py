@@ -22,7 +22,8 @@ class KoreAILoadAnalyticsOperator(BaseOperator):
     Load a file of a bot's analytics into a database table, in one transaction.
 
     The rows of the same bot, type and interval are replaced, so a task that runs again leaves no row twice, and an interval
-    that overlaps the one before brings the rows that arrived late. The databases, and how loads wait for each other, are
+    that overlaps the one before brings the rows that arrived late. Rows whose time cannot be read are counted in a warning,
+    because intervals that overlap have them twice; a file without any other is refused. The databases, and how loads wait for each other, are
     those of ``KoreAILoadUtterancesOperator``. NUL characters and half surrogate pairs, which databases do not accept, are
     stored as U+FFFD.
 

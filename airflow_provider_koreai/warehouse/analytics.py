@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, func, insert, or_
 
-from airflow_provider_koreai.api.analytics import time_of
+from airflow_provider_koreai.api.analytics import Untimed
 from airflow_provider_koreai.exceptions import KoreAIFileError
 from airflow_provider_koreai.storage.paths import PathArgument
 from airflow_provider_koreai.text import storable
@@ -71,7 +71,8 @@ class AnalyticsLoader:
             return self._load(query, path, read_analytics(path, storage_conn_id))
 
     def _load(self, query: Query, path: str, found: Iterator[dict[str, Any]]) -> LoadedAnalytics:
-        rows = _rows(query, found)
+        untimed = Untimed()
+        rows = _rows(query, found, untimed)
         # A file that does not belong here is noticed before a table is created for it.
         batch = list(islice(rows, _BATCH_SIZE))
         self.target.prepare()
@@ -85,6 +86,11 @@ class AnalyticsLoader:
                 batch = list(islice(rows, _BATCH_SIZE))
             if self.min_rows is not None and written < self.min_rows:
                 raise KoreAIFileError(f"{written:,} rows are fewer than min_rows={self.min_rows:,}.")
+            if written and untimed.number == written:
+                raise KoreAIFileError(
+                    f"No row has a time that can be read: the column timestamp has, for example, {untimed.example!r:.80}. "
+                    "Without times, the next load of an interval that overlaps would have every row twice."
+                )
         table, start, end = self.target.table.info["name"], query.start.isoformat(), query.end.isoformat()
         log.info(
             "Loaded %s rows of type %s of bot %s, from %s to %s, into %s; this replaced %s rows",
@@ -96,6 +102,12 @@ class AnalyticsLoader:
             table,
             f"{replaced:,}",
         )
+        if untimed.number:
+            log.warning(
+                "%s. They are replaced only when the interval that they came with is loaded again, so intervals that overlap "
+                "have them twice. Download without overlap, or remove the repetitions where event_time is null.",
+                untimed.summary(),
+            )
         return LoadedAnalytics(path, table, query.bot_id, query.analytics_type, start, end, written, replaced)
 
     def _delete(self, connection: Connection, query: Query) -> int:
@@ -114,7 +126,7 @@ class AnalyticsLoader:
         return max(connection.execute(delete(self.target.table).where(*ours)).rowcount, 0)
 
 
-def _rows(query: Query, found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(query: Query, found: Iterator[dict[str, Any]], untimed: Untimed) -> Iterator[dict[str, Any]]:
     """Return the values of the table's columns for each row of a file."""
     constants = {
         "bot_id": query.bot_id,
@@ -124,7 +136,7 @@ def _rows(query: Query, found: Iterator[dict[str, Any]]) -> Iterator[dict[str, A
         "loaded_at": datetime.now(timezone.utc),
     }
     for number, row in enumerate(found, start=1):
-        moment = time_of(row)
+        moment = untimed.time_of(row)
         _refuse_a_stranger(query, number, row, moment)
         if moment is None and "timestamp" in row:
             row = {**row, "unreadable_timestamp": row["timestamp"]}  # goes to the details

@@ -6,18 +6,21 @@ import csv
 import gzip
 import hashlib
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import jinja2
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
+from airflow_provider_koreai.api.calls import MAX_ANSWER_BYTES
 from airflow_provider_koreai.exceptions import KoreAIAuthError, KoreAIConfigurationError, KoreAIRequestError
 from airflow_provider_koreai.hooks import analytics
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.operators.download_analytics import KoreAIDownloadAnalyticsOperator
 from airflow_provider_koreai.utterances.analytics_file import COLUMNS, read_analytics
+from tests.support.logs import everything_logged
 from tests.support.running import run_task
 
 BOT = "st-demo-travel"
@@ -147,6 +150,32 @@ def test_a_path_of_another_kind_is_refused_unsent(tmp_path, emulator, name):
     assert emulator.control.requests() == []
 
 
+def test_rows_whose_time_cannot_be_read_are_counted_in_a_warning(tmp_path, emulator):
+    events = [{"utterance": "a", "timestamp": START}, {"utterance": "b", "timestamp": "yesterday"}]
+    emulator.control.configure_bot(BOT, analytics_events=events)
+    with everything_logged() as lines:
+        assert fetch(tmp_path / "said.jsonl")["rows"] == 2
+    assert "1 of 2 rows have no time that can be read in timestamp, for example 'yesterday'" in "".join(lines)
+
+
+def test_an_empty_interval_is_warned_of(tmp_path):
+    with everything_logged() as lines:
+        assert fetch(tmp_path / "said.jsonl", end=START)["rows"] == 0
+    assert "the interval is empty" in "".join(lines)
+
+
+def test_an_interval_that_the_overlap_fills_is_not_called_empty(tmp_path):
+    with everything_logged() as lines:
+        assert fetch(tmp_path / "said.jsonl", end=START, overlap=timedelta(hours=6))["rows"] == 24
+    assert "empty" not in "".join(lines)
+
+
+def test_a_page_larger_than_any_other_answer_is_read(tmp_path, emulator):
+    event = {"utterance": "hi", "timestamp": START, "NLAnalysis": "x" * MAX_ANSWER_BYTES}
+    emulator.control.configure_bot(BOT, analytics_events=[event])
+    assert fetch(tmp_path / "said.jsonl")["rows"] == 1
+
+
 @pytest.mark.parametrize("interval", [{"start": ""}, {"end": ""}, {"start": None}])
 def test_a_run_without_an_interval_is_told_to_name_it(tmp_path, interval):
     with pytest.raises(KoreAIConfigurationError, match="start and end are missing"):
@@ -157,3 +186,18 @@ def test_a_run_without_an_interval_cannot_render_the_default():
     task = KoreAIDownloadAnalyticsOperator(task_id="fetch", bot_id=BOT, path="/data/said.jsonl")
     with pytest.raises(KoreAIConfigurationError, match="start and end are missing"):
         task.render_template_fields({}, jinja2.Environment(undefined=jinja2.StrictUndefined))
+
+
+def test_a_mapped_task_without_an_interval_is_told_the_same():
+    with DAG("mapped", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+        task = KoreAIDownloadAnalyticsOperator.partial(task_id="fetch", path="/data/said.jsonl").expand(
+            bot_id=[BOT]
+        )
+    context = {
+        "ti": SimpleNamespace(map_index=0, task=task),
+        "dag": dag,
+        "dag_run": SimpleNamespace(conf={}),
+        "run_id": "r",
+    }
+    with pytest.raises(KoreAIConfigurationError, match="start and end are missing"):
+        task.render_template_fields(context, jinja2.Environment(undefined=jinja2.StrictUndefined))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -143,14 +144,31 @@ def test_a_row_outside_the_interval_is_refused_and_the_table_stays_as_it_is(ware
 
 def test_rows_without_a_time_are_replaced_with_the_interval_that_they_came_with(warehouse, tmp_path):
     untimed = {"utterance": "when?", "timestamp": "yesterday"}
-    path = write(tmp_path / "said.jsonl", untimed)
-    load(warehouse, path, 0, 1)
-    load(warehouse, path, 1, 2)
-    assert load(warehouse, path, 0, 1)["replaced"] == 1
-    found = warehouse.run(f"SELECT event_time, details FROM {warehouse.table}")
+    first = write(tmp_path / "first.jsonl", untimed, event(0, "a"))
+    load(warehouse, first, 0, 1)
+    load(warehouse, write(tmp_path / "next.jsonl", untimed, event(1, "b")), 1, 2)
+    assert load(warehouse, first, 0, 1)["replaced"] == 2
+    found = warehouse.run(f"SELECT event_time, details FROM {warehouse.table} WHERE utterance = 'when?'")
     assert [(time, json.loads(details)) for time, details in found] == [
         (None, {"unreadable_timestamp": "yesterday"})
     ] * 2
+
+
+def test_rows_whose_time_cannot_be_read_are_counted_in_a_warning(sqlite, tmp_path, caplog):
+    path = write(tmp_path / "said.jsonl", event(0, "a"), {"utterance": "when?", "timestamp": "yesterday"})
+    with caplog.at_level(logging.WARNING):
+        load(sqlite, path, 0, 1)
+    assert "1 of 2 rows have no time that can be read in timestamp, for example 'yesterday'" in caplog.text
+
+
+def test_a_file_without_any_time_that_can_be_read_is_refused(warehouse, tmp_path):
+    load(warehouse, write(tmp_path / "first.jsonl", event(0, "a")), 0, 1)
+    path = write(tmp_path / "next.jsonl", *[{"utterance": "b", "timestamp": "24.11.2026"}] * 2)
+    with pytest.raises(
+        KoreAIFileError, match=r"the column timestamp has, for example, '24\.11\.2026'.*Nothing was loaded"
+    ):
+        load(warehouse, path, 0, 1)
+    assert sentences(warehouse) == ["a"]
 
 
 def test_whatever_a_user_wrote_is_data(warehouse, tmp_path):

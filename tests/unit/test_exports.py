@@ -113,6 +113,11 @@ class TestTimes:
             ("2023-07-26T12:00:00z", NOON),
             (" 2023-07-26T12:00:00.000Z ", NOON),
             ("2023-07-26T14:00:00.000+02:00", NOON),
+            ("2023-07-26T12:00:00+0000", NOON),
+            ("2023-07-26T12:00:00.5Z", NOON + timedelta(milliseconds=500)),
+            ("2023-07-26T10:00:00.5-0200", NOON + timedelta(milliseconds=500)),
+            ("2023-07-26T12:00:00.984000000Z", NOON + timedelta(milliseconds=984)),
+            ("2023-07-26T14:00+02", NOON),
             ("2023-07-26T12:00:00.000", NOON),  # without an offset it is UTC
         ],
     )
