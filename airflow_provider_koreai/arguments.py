@@ -1,7 +1,8 @@
 """
 Read a task's arguments after rendering. Each is refused by its own name.
 
-None and ``""`` both mean that an argument was not given: a template cannot render to None.
+None and ``""`` both mean that an argument was not given, as a template cannot render to None; :func:`names` alone tells
+them apart.
 """
 
 from __future__ import annotations
@@ -43,11 +44,15 @@ def file_type_argument(value: object) -> str | None:
     return None if value is None or value == "" else choice("file_type", value, FILE_TYPES)
 
 
-def names(name: str, value: object) -> list[str]:
-    """Return the names in a list, or in a text with commas between them, each once."""
-    parts = value.split(",") if isinstance(value, str) else value
+def names(name: str, value: object) -> list[str] | None:
+    """
+    Return the names in a list, or in a text with commas between them, each once; None if the argument was not given.
+
+    An empty list or text, such as the output of a task that found none, names none: not all, as None may.
+    """
     if value is None:
-        return []
+        return None
+    parts = value.split(",") if isinstance(value, str) else value
     # A list that a template rendered to text has brackets and quotes.
     if not isinstance(parts, Iterable) or not all(
         isinstance(p, str) and not re.search(r"[\[\]'\"]", p) for p in parts

@@ -31,7 +31,8 @@ class KoreAIDeleteSnapshotsOperator(BaseOperator):
         without one, the time from which it may run. Default None: no such limit. (templated)
     :param max_snapshots: delete each bot's snapshots beyond its latest so many. Default None: no such limit; one of the two
         limits is required, and with both, a snapshot that is beyond either goes. (templated)
-    :param bot_ids: the bots, a list or a text with commas between them. Default: all bots in the table. (templated)
+    :param bot_ids: the bots, a list or a text with commas between them; an empty one deletes nothing. Default None: all bots
+        in the table. (templated)
 
     Returns ``{"table", "snapshots", "rows", "bots"}``: what was deleted, and pushes each entry under its own key as well:
     ``delete.output["rows"]``. ``bots`` has the number of deleted snapshots of each bot that lost some.
@@ -70,10 +71,13 @@ class KoreAIDeleteSnapshotsOperator(BaseOperator):
             )
         since = None if days is None else point_in_time("run", time_of_run(context)) - timedelta(days=days)
         table = utterances_table(self.table)
-        with Database(self.conn_id) as database:
-            deleted = delete_snapshots(
-                database, table, Retention(since, most), names("bot_ids", self.bot_ids)
+        bot_ids = names("bot_ids", self.bot_ids)
+        if bot_ids == []:
+            self.log.info(
+                "bot_ids=%r names no bot, so nothing is deleted; only bot_ids=None means all", self.bot_ids
             )
+        with Database(self.conn_id) as database:
+            deleted = delete_snapshots(database, table, Retention(since, most), bot_ids)
         snapshots = sum(each.snapshots for each in deleted.values())
         rows = sum(each.rows for each in deleted.values())
         self.log.info(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_koreai.arguments import names, whole_number
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,8 @@ class KoreAIReportUtterancesOperator(BaseOperator):
     :param conn_id: ID of the database connection. (templated)
     :param report_path: the HTML page (``.html``) to write: a local path, or a URL that Airflow's ObjectStoragePath
         understands. (templated)
-    :param bot_ids: the bots, a list or a text with commas between them. Default: all bots in the table. (templated)
+    :param bot_ids: the bots, a list or a text with commas between them; an empty one is refused, as a page about no bot
+        would replace the earlier one. Default None: all bots in the table. (templated)
     :param snapshots: the number of snapshots of each bot to look back on. Default 30. (templated)
     :param storage_conn_id: ID of the connection for the object store of ``report_path``. Default None. (templated)
 
@@ -83,6 +85,10 @@ class KoreAIReportUtterancesOperator(BaseOperator):
         check_report_path(self.report_path)
         number = whole_number("snapshots", self.snapshots, least=1) or 30
         wanted = names("bot_ids", self.bot_ids)
+        if wanted == []:
+            raise KoreAIConfigurationError(
+                f"bot_ids={self.bot_ids!r:.80} names no bot. Name those to report, or pass None for all bots in the table."
+            )
         table = utterances_table(self.table)
         pages, missing, bots = [], [], {}
         with Output(
@@ -91,7 +97,7 @@ class KoreAIReportUtterancesOperator(BaseOperator):
             with Database(self.conn_id) as database, database.transaction(reading=True) as connection:
                 source = SnapshotHistory(connection, table)
                 source.check()
-                for bot_id in wanted or source.bots():
+                for bot_id in source.bots() if wanted is None else wanted:
                     if history := _history(source, bot_id, number):
                         pages.append(history.page())
                         bots[bot_id] = history.numbers()

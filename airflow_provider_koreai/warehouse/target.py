@@ -60,6 +60,14 @@ class Target:
         whole = connection.dialect.name in MYSQL
         self.database.lock(connection, lock_key(identity) if whole else lock_key(identity, bot_id))
 
+    def lock_all(self, connection: Connection) -> None:
+        """Make the loads of all bots into the table wait before they write, until the transaction ends."""
+        if connection.dialect.name == "postgresql":
+            name = connection.dialect.identifier_preparer.format_table(self.table)
+            connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
+        else:
+            self.lock(connection, "")
+
     def _identity(self, connection: Connection) -> Any:
         """Return what the table is known by, whether or not its name was given with its schema."""
         if connection.dialect.name != "postgresql":

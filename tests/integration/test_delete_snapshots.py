@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDatabaseError
 from airflow_provider_koreai.operators.delete_snapshots import KoreAIDeleteSnapshotsOperator
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
+from airflow_provider_koreai.warehouse import retention
 from airflow_provider_koreai.warehouse.database import Database
 from airflow_provider_koreai.warehouse.table import utterances_table
 from airflow_provider_koreai.warehouse.target import Target
@@ -82,6 +84,17 @@ def test_only_the_bots_that_are_named_lose_snapshots(warehouse):
     assert days(warehouse) == list(DAYS)
 
 
+@pytest.mark.parametrize("bot_ids", [[], (), "", " , "])
+def test_an_empty_list_of_bots_is_not_all_of_them(warehouse, bot_ids):
+    assert delete(warehouse, max_snapshots=1, bot_ids=bot_ids) == {
+        "table": warehouse.table,
+        "snapshots": 0,
+        "rows": 0,
+        "bots": {},
+    }
+    assert days(warehouse) == list(DAYS)
+
+
 def test_once_more_there_is_nothing_to_delete(warehouse):
     delete(warehouse, max_snapshots=1)
     assert delete(warehouse, max_snapshots=1)["rows"] == 0
@@ -96,7 +109,9 @@ def test_a_table_without_transactions_is_refused(warehouse):
     assert days(warehouse) == list(DAYS)
 
 
-def test_what_fails_midway_deletes_nothing(warehouse, monkeypatch):
+def test_what_fails_midway_deletes_nothing(warehouse, tmp_path, monkeypatch):
+    load(warehouse, tmp_path / "utterances.csv", "st-2", "2026-11-23")
+    load(warehouse, tmp_path / "utterances.csv", "st-2", "2026-11-24")
     lock = Target.lock
 
     def fails_at_the_second_bot(target: Target, connection: Any, bot_id: str) -> None:
@@ -123,6 +138,33 @@ def test_it_waits_for_a_load_of_the_bot(warehouse):
         assert days(warehouse) == list(DAYS)
     task.join(30)
     assert days(warehouse) == ["2026-11-24"]
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+def test_it_does_not_wait_for_a_load_of_a_bot_that_loses_nothing(warehouse):
+    table = utterances_table(warehouse.table)
+    with Database(warehouse.conn_id) as database, database.transaction() as connection:
+        Target(database, table, create_table=False).lock(connection, "ST-1")
+        task = threading.Thread(target=lambda: (prepare_thread(), delete(warehouse, max_snapshots=1)))
+        task.start()
+        task.join(30)
+        assert days(warehouse) == ["2026-11-24"]
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql", "mariadb"], indirect=True)
+def test_of_many_bots_it_locks_the_table_and_waits_for_what_is_being_written(warehouse, monkeypatch):
+    monkeypatch.setattr(retention, "_MOST_LOCKS", 0)
+    table = utterances_table(warehouse.table)
+    with Database(warehouse.conn_id) as database, database.transaction() as connection:
+        Target(database, table, create_table=False).lock(connection, "st-1")
+        connection.execute(sqlalchemy.delete(table).where(table.c.bot_id == "st-1"))
+        task = threading.Thread(target=lambda: (prepare_thread(), delete(warehouse, max_snapshots=1)))
+        task.start()
+        task.join(0.5)
+        assert task.is_alive()
+    task.join(30)
+    assert days(warehouse) == []
+    assert days(warehouse, "ST-1") == ["2026-01-01"]
 
 
 @pytest.mark.parametrize(

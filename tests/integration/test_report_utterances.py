@@ -160,6 +160,8 @@ def test_a_table_of_something_else_is_refused(sqlite, tmp_path):
         ({"snapshots": 0}, "snapshots=0 is not accepted; use a whole number from 1 up"),
         ({"bot_ids": "['st-1', 'st-2']"}, "bot_ids=.* is not accepted; use a list of texts"),
         ({"bot_ids": 5}, "bot_ids=5 is not accepted"),
+        ({"bot_ids": []}, r"bot_ids=\[\] names no bot"),
+        ({"bot_ids": " , "}, "bot_ids=' , ' names no bot"),
         ({"table": "a b.c.d.e"}, "table='a b.c.d.e' is not a table name"),
     ],
 )
