@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import TaskGroup, conf
 
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.operators.batch_test import KoreAIBatchTestOperator
 from airflow_provider_koreai.operators.check_utterances import KoreAICheckUtterancesOperator
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
@@ -156,8 +157,10 @@ def koreai_import_utterances(
     :param bot_id: the bot, for example ``st-ab12cd34-...``. (templated)
     :param path: the corrected file, as for
         :class:`~airflow_provider_koreai.operators.import_utterances.KoreAIImportUtterancesOperator`. (templated)
-    :param backup_path: where the export before the import is stored, and beside it the one after it. Ending in ``/`` it is
-        a folder, and the files are named ``<bot_id>-<requested_time>.json``. (templated)
+    :param backup_path: where the export before the import is stored, and beside it the one after it; all workers must see
+        it. Ending in ``/`` it is a folder, and the files are named ``<bot_id>-<requested_time>.json``. A string: the output of
+        another task is not accepted, and the ``/`` must be in it as it is written in the DAG file, not come from a template.
+        (templated)
     :param group_id: ID of the task group. Default ``koreai_import_utterances``.
     :param file_type: ``csv`` or ``json``, of ``path``. Default None: from the path's suffix, else from the content.
         (templated)
@@ -184,6 +187,7 @@ def koreai_import_utterances(
     :param outlets: assets that ``verify`` updates, once the bot has what was sent. Default: none.
     :param task_args: arguments of all tasks, for example ``pool`` or ``retries``.
     """
+    after_path = _beside(backup_path)
     common: dict[str, Any] = {"map_index_template": "{{ ti.task.bot_id }}", **task_args}
     of_bot: dict[str, Any] = {"bot_id": bot_id, "koreai_conn_id": koreai_conn_id, **common}
     waits: dict[str, Any] = {"timeout": timeout, "deferrable": deferrable}
@@ -206,6 +210,8 @@ def koreai_import_utterances(
             before=backup,
             after=path,
             bot_id=bot_id,
+            # The backup was just stored: if it is not there, this worker does not see it, and no limit would apply.
+            missing_before="fail",
             max_removed_fraction=max_removed_fraction,
             **files,
             **common,
@@ -219,7 +225,7 @@ def koreai_import_utterances(
             **waits,
             **files,
         )
-        export_again = koreai_export_utterances(group_id="export_again", path=_beside(backup_path), **exports)
+        export_again = koreai_export_utterances(group_id="export_again", path=after_path, **exports)
         verify = KoreAIVerifyImportOperator(
             task_id="verify",
             exported_path=export_again.get_child_by_label("fetch").output["path"],  # type: ignore[attr-defined]
@@ -256,5 +262,11 @@ def koreai_import_utterances(
 
 
 def _beside(path: str) -> str:
-    """Name a file beside another; in a folder both are named by their export's time."""
+    """Name a file beside the backup; in a folder both are named by their export's time."""
+    if not isinstance(path, str):
+        raise KoreAIConfigurationError(
+            f"backup_path is of type {type(path).__name__}, but must be a string, which may have templates, because the name of "
+            "a second file is made from it while the DAG is parsed: for example s3://lake/backups/{{ ti.task.bot_id }}.json, or "
+            "s3://lake/backups/ for a folder."
+        )
     return path if path.endswith("/") else re.sub(r"((\.json)?(\.gz|\.zst)?)$", r"-imported\1", path, count=1)

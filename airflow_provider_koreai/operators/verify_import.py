@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_koreai.arguments import refuse_literals
 from airflow_provider_koreai.exceptions import KoreAIComparisonError
+from airflow_provider_koreai.operators.import_utterances import ON_INVALID
 from airflow_provider_koreai.operators.job import WithHook, push_result
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class KoreAIVerifyImportOperator(WithHook, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
+        refuse_literals(on_invalid=(on_invalid, ON_INVALID))
         self.bot_id = bot_id
         self.path = path
         self.exported_path = exported_path
@@ -119,9 +122,14 @@ class KoreAIVerifyImportOperator(WithHook, BaseOperator):
             f"{'; '.join(problems)}. The export is {self.exported_path}."
         )
         if self.backup_path:
+            connections = ""
+            if self.storage_conn_id:
+                connections += f", storage_conn_id={self.storage_conn_id!r}"
+            if self.koreai_conn_id != "koreai_default":
+                connections += f", koreai_conn_id={self.koreai_conn_id!r}"
             text += (
                 f" To restore the bot, import its backup: KoreAIImportUtterancesOperator(task_id='restore', "
-                f"bot_id={self.bot_id!r}, path={self.backup_path!r}, on_invalid='drop')."
+                f"bot_id={self.bot_id!r}, path={self.backup_path!r}, on_invalid='drop'{connections})."
             )
         return text
 

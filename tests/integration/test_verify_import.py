@@ -87,6 +87,16 @@ def test_rows_that_got_lost_are_missing_and_the_backup_is_named(folder, send, em
     assert context["ti"].xcoms["missing"] == 2
 
 
+def test_the_task_that_restores_the_backup_has_the_connections(folder, send, emulator):
+    emulator.control.configure_bot(BOT, import_lost_rows=2)
+    send(of_tasks(export(folder / "before.json")))
+    with pytest.raises(
+        KoreAIComparisonError,
+        match=r"on_invalid='drop', storage_conn_id='lake', koreai_conn_id='koreai_prod'\)",
+    ):
+        verify(folder, storage_conn_id="lake", koreai_conn_id="koreai_prod")
+
+
 def test_what_should_have_been_replaced_is_unexpected(folder, send, emulator):
     emulator.control.configure_bot(BOT, import_semantics="append")
     task = of_tasks(export(folder / "before.json"))[0]["taskName"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, chain, task, task_group
 
+from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.task_groups import koreai_export_utterances, koreai_import_utterances
 
 if TYPE_CHECKING:
@@ -208,6 +209,21 @@ def test_each_argument_of_an_import_reaches_its_tasks(dag):
         ("de", timedelta(hours=2), True)
     }
     assert (test.test_suite, test.min_f1, test.min_precision, test.min_recall) == ("Nightly", 0.7, 0.8, 0.9)
+
+
+def test_a_backup_that_the_comparison_does_not_see_is_no_empty_one():
+    assert import_group().get_child_by_label("compare").missing_before == "fail"
+
+
+def test_a_backup_path_that_is_not_known_when_the_dag_is_parsed_is_refused():
+    @task
+    def backup() -> str:
+        return "/data/"
+
+    with pytest.raises(
+        KoreAIConfigurationError, match=r"backup_path is of type .*XComArg, but must be a string"
+    ):
+        import_group(backup_path=backup())
 
 
 @pytest.mark.parametrize(
