@@ -232,5 +232,9 @@ def start_error(request: ApiRequest, error: KoreAIError) -> KoreAIError:
 
 
 def _copied(message: str | None) -> int | None:
-    found = re.search(r"(\d{1,12}) utterances? copied", message or "", re.IGNORECASE)
-    return int(found[1]) if found else None
+    found = re.search(r"([^a-z]*) utterances? copied", message or "", re.IGNORECASE)
+    number = found[1].strip(" .:") if found else ""
+    # 12345, or with separators; anything else is not understood, because half a number would fail a complete import.
+    if not re.fullmatch(r"\d{1,12}|\d{1,3}([.,\s]\d{3}){1,3}", number):
+        return None
+    return int(re.sub(r"\D", "", number))

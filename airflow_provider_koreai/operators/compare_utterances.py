@@ -125,7 +125,9 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
-        refuse_literals(on_violation=(on_violation, ON_VIOLATION))
+        refuse_literals(
+            missing_before=(missing_before, MISSING_BEFORE), on_violation=(on_violation, ON_VIOLATION)
+        )
         self.before = before
         self.after = after
         self.table = table

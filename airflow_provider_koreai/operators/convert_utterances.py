@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_koreai.arguments import FILE_TYPES, refuse_literals
 from airflow_provider_koreai.exceptions import KoreAIFileError
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_koreai.utterances.convert import ConvertResult
+
+# As in utterances.parquet, which a DAG file need not load.
+COMPRESSIONS = ("zstd", "snappy", "gzip", "none")
 
 
 class KoreAIConvertUtterancesOperator(BaseOperator):
@@ -61,6 +65,7 @@ class KoreAIConvertUtterancesOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
+        refuse_literals(file_type=(file_type, FILE_TYPES), compression=(compression, COMPRESSIONS))
         self.path = path
         self.target = target
         self.file_type = file_type

@@ -243,6 +243,7 @@ class KoreAIDownloadUtterancesOperator(WithHook, BaseOperator):
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
         refuse_literals(file_type=(file_type, FILE_TYPES), on_superseded=(on_superseded, ON_SUPERSEDED))
+        refuse_literals(compression=(compression, ("gzip", "zstd")))
         self.bot_id = bot_id
         self.path = path
         self.request_id = request_id

@@ -114,7 +114,25 @@ def test_a_finished_import_says_how_many_were_copied():
     assert (done.copied, done.import_id, done.is_done()) == (1234, "bir-7", True)
 
 
-@pytest.mark.parametrize("message", ["", "Done.", "No utterances copied", 7, None])
+@pytest.mark.parametrize("number", ["12345", "12,345", "12.345", "12 345", "12\u00a0345"])
+def test_the_count_may_have_separators(number):
+    done = read(status="success", message=f"File imported completed. {number} utterances copied successfully")
+    assert done.copied == 12345
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "Done.",
+        "No utterances copied",
+        "1,23,456 utterances copied",
+        "12;345 utterances copied",
+        "-5 utterances copied",
+        7,
+        None,
+    ],
+)
 def test_a_message_without_a_count_leaves_it_open(message):
     assert read(status="success", message=message).copied is None
 
