@@ -54,7 +54,7 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
     Starts a job and, if wanted, waits for it, in the worker or in the triggerer.
 
     A job that was started is described by a *note*, a dictionary of JSON-safe values without a secret. On Airflow 3.3 and
-    later it outlives the worker, so that a retry goes on waiting for the same job.
+    later it outlives the worker, so that a retry goes on waiting for the same job. Only a deferrable export keeps none.
     """
 
     # What the trigger's event has to say of a job that is done: the keys of the watch's result.

@@ -50,8 +50,9 @@ class KoreAIExportUtterancesOperator(JobOperator):
     :param bot_id: the bot, for example ``st-ab12cd34-...``. (templated)
     :param state: ``configured`` (in development, the default) or ``published``. (templated)
     :param file_type: ``csv`` (the default) or ``json``. (templated)
-    :param wait_for_completion: wait in this task until the export is done. Default False. On Airflow 3.3 and later, when
-        the worker dies while it waits, the retry goes on waiting for the same export, within its ``timeout``.
+    :param wait_for_completion: wait in this task until the export is done. Default False. Without ``deferrable``, on
+        Airflow 3.3 and later, when the worker dies while it waits, the retry goes on waiting for the same export, within
+        its ``timeout``.
     :param timeout: seconds (or a timedelta) to wait for completion at most, counted from the start of the export; as a
         sensor's ``timeout``, so that one in ``default_args`` suits both. Ignored without ``wait_for_completion``.
         Default 3600.

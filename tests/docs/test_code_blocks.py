@@ -1,8 +1,9 @@
 """
 Every code block of README.md, SECURITY.md, CONTRIBUTING.md and docs/ is run.
 
-Two things are changed first: ``/data`` is a folder of the test, and the emulator's address is the one of a running
-emulator. A block that makes tasks but no DAG is run inside one.
+Some things are changed first: ``/data`` and ``/tmp/koreai`` are folders of the test, the emulator's address is the one of a
+running emulator, and an editor writes the connections that the page shows. A block that makes tasks but no DAG is run inside
+one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ NOT_CARRIED_OUT = {
     "make": "a target may take long, and this may be run by one; .ci/run runs them",
     "python -m airflow_provider_koreai.emulator": "it runs until it is stopped",
 }
+# What a page says to write in an editor.
+TYPED = re.compile(r'`(\{"koreai_default": .*\})`')
 
 
 def cases(*kinds: str) -> pytest.MarkDecorator:
@@ -79,7 +82,9 @@ def test_tests_of_the_pages_pass(world, tmp_path, block):
 
 @cases("console")
 def test_commands_run(world, tmp_path, block):
-    shell = Shell(world.environment())
+    typed = tmp_path / "typed"
+    typed.write_text("".join(TYPED.findall((ROOT / block.page).read_text("utf-8"))), "utf-8")
+    shell = Shell(world.environment(EDITOR=f"cp {typed}"))
     for command, shown in commands_of(world.translated(block)):
         kind = next((name for name in NOT_CARRIED_OUT if f"{command} ".startswith(f"{name} ")), None)
         if kind == "pip install":

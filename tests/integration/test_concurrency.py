@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 BOT = "st-demo-travel"
 RUNS, BOTS = 10, 50
-# As docs/concurrency.md recommends for any number of bots.
+# As docs/concurrency.md recommends for many bots.
 SLOTS, FLEET = 8, 200
 FORMS = ("poke", "deferrable", "one task", "one task, deferrable")
 
