@@ -4,7 +4,8 @@ has new ones.
 
 They need a connection ``koreai_default`` of type Kore.ai, one of a PostgreSQL database, ``warehouse_default``, and for
 the second DAG a ``dbt`` that the worker can run, with its PostgreSQL adapter, and a dbt project such as ``example_dbt/``
-beside this folder. dbt may well have a virtual environment of its own: name its program in ``KOREAI_DBT``.
+beside this folder. dbt may well have a virtual environment of its own: name its program in the environment variable
+``KOREAI_DBT`` (default ``dbt``), and the project's folder in ``KOREAI_DBT_PROJECT`` (default ``/opt/dbt/koreai``).
 
 Airflow 2.11 calls assets datasets.
 """

@@ -25,9 +25,9 @@ class KoreAITrainOperator(JobOperator):
     Train a bot's model in one language (``ml/train``), with the utterances of the copy that is in development.
 
     Kore.ai's status call names a language and no training, so right after the start it may still report the training
-    before. The task asks for the status before it starts, and takes an answer for its own if ``trainVersion`` has changed,
-    if the training was seen running, or if the answer stands for 60 seconds. A training that somebody else is running at
-    the start is waited out.
+    before. The task asks for the status before it starts, and accepts an answer as its own if ``trainVersion`` has changed,
+    if the training was seen running, or if the answer has not changed for 60 seconds. If somebody else's training is
+    running at the start, the task waits for its end, too.
 
     :param bot_id: the bot, for example ``st-ab12cd34-...``. (templated)
     :param language: the language to train, for example ``en`` (the default). (templated)

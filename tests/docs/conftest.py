@@ -43,7 +43,7 @@ class World:
     connections: dict[str, str]
 
     def translated(self, block: Block) -> str:
-        """Give a block's code, with a folder of its own for ``/data`` and the emulator's real address."""
+        """Give a block's code, with a folder of its own for ``/data`` and ``/tmp/koreai``, and the emulator's real address."""
         data = self.folder / "data" / block.name
         if not data.exists():
             (data / "koreai").mkdir(parents=True)
@@ -54,7 +54,8 @@ class World:
             (data / "dags" / "koreai_nightly.py").write_text(code, "utf-8")
             for name in ("utterances.csv", "corrected.json", "backup.json"):
                 shutil.copy(self.folder / name, data / "koreai")
-        return block.code.replace("/data/", f"{data}/").replace(EMULATOR_URL, self.emulator.base_url)
+        code = block.code.replace("/data/", f"{data}/").replace("/tmp/koreai/", f"{data}/koreai/")
+        return code.replace(EMULATOR_URL, self.emulator.base_url)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Give the environment of a program: this Python and Airflow, without the pages' connections."""
