@@ -85,8 +85,8 @@ clean: ## remove everything that these targets made
 
 # Redone only when the dependencies change.
 $(READY): pyproject.toml $(CONSTRAINTS)
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 10) or sys.exit("Python 3.10 or newer is needed; %s is %d.%d. Name another: make PYTHON=/path/to/python3.12 ..." % (sys.executable, v[0], v[1]))'
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.10 to 3.13, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 10) or sys.exit("Python 3.10 to 3.13 is needed; %s is %d.%d. Name another: make PYTHON=/path/to/python3.12 ..." % (sys.executable, v[0], v[1]))'
 	@test -x $(BIN)/python || echo "Setting up $(VENV) (a minute or two, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) uv
