@@ -145,10 +145,10 @@ def koreai_import_utterances(
     """
     Import corrected utterances into a bot and make sure of it, each step a task of its own.
 
-    ``back_up`` exports the bot as JSON, ``compare`` fails if the file would remove too much of it, ``check`` counts what is
-    bad training data in the file, and fails beyond your limits, ``import`` replaces the
-    bot's utterances in development, ``export_again`` and ``verify`` check row by row that the bot has what was sent,
-    ``train`` trains it and ``test`` runs a batch test. If the verification fails, its error names the backup and the task
+    ``back_up`` exports the bot as JSON, ``compare`` fails if the file would remove too much of it, ``check`` counts
+    problems in the file's training data, and fails beyond your limits, ``import`` replaces the bot's utterances in
+    development, ``export_again`` and ``verify`` check row by row that the bot has what was sent, ``train`` trains it and
+    ``test`` runs a batch test. If the verification fails, its error names the backup and the task
     that restores it; nothing is trained then.
 
     An import replaces what the bot has, so send the whole set, and never import into a bot from two tasks at a time: a

@@ -1,8 +1,8 @@
 """
-Every night: is the training data of many bots any good? What is goes into a table, and a page shows all bots.
+Every night: check the training data of many bots. Bots that pass are loaded into a table; one page reports on all of them.
 
-A bot whose utterances are beyond the limits is not loaded, and somebody is told why, with the numbers. The other bots
-and the page do not wait for it; the run fails all the same, so that it is noticed.
+A bot whose utterances are beyond the limits is not loaded, and a callback tells somebody why, with the numbers. A failed bot
+does not hold up the others, and the page is written anyway; the run fails, so that somebody notices.
 
 It needs a connection ``koreai_default`` of type Kore.ai, and one of a database, ``warehouse_default``: PostgreSQL, or any
 other whose hook is a ``DbApiHook``, with ``pip install 'airflow-provider-koreai[sql]'`` and that database's provider.

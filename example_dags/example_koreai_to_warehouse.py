@@ -7,7 +7,7 @@ Name the bots in the trigger form, or change the default below; none named means
 the connection of an Admin app.
 
 Each run is one snapshot of each bot. A run that is cleared replaces its own snapshots and no others, and only within a
-day: an export always has the bot's utterances of now, not those of the run's day. One bot that fails does not stop the
+day: an export always reflects the bot's current state, not that of the run's day. One bot that fails does not stop the
 others.
 """
 

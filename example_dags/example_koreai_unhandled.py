@@ -5,10 +5,10 @@ It needs a connection ``koreai_default`` of type Kore.ai whose app has the API s
 ``warehouse_default``: PostgreSQL, or any other whose hook is a ``DbApiHook``, with ``pip install
 'airflow-provider-koreai[sql]'`` and that database's provider.
 
-Unlike an export, which is always of now, analytics can be read for any hour. So Airflow catches up on all hours since
-``KOREAI_ANALYTICS_SINCE``, an environment variable of the whole deployment. Hours may run in any order, several times
-and overlapping: each load replaces the rows of its interval, so no row is in the table twice, and rows that Kore.ai had
-late arrive with the next hours.
+An export always reflects the bot's current state; analytics can be read for any hour. So Airflow catches up on all hours
+since ``KOREAI_ANALYTICS_SINCE``, an environment variable of the whole deployment. Hours may run in any order, more than once
+and with overlap: each load replaces the rows of its interval, so no row is duplicated, and rows that Kore.ai had late arrive
+with the next hours.
 """
 
 from __future__ import annotations

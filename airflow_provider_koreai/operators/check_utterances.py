@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 class KoreAICheckUtterancesOperator(BaseOperator):
     """
-    Find what makes utterances bad to train a bot with, and fail if there is too much of it.
+    Find problems in training data, and fail if there are too many.
 
     Sentences are compared in Unicode's form NFKC, case folded, with spaces collapsed, and without the punctuation at their
     end; in Turkish and Azerbaijani, i and dotless i are two letters. No word is left out, and none is reduced to its stem.
-    An unusable sentence and one without a task count as nothing else.
+    An unusable sentence is counted only as unusable; one without a task trains nothing and only counts among the rows.
 
     :param path: the file: CSV, JSON (also compressed) or Parquet; a local path, or a URL that Airflow's ObjectStoragePath
         understands. (templated)
@@ -51,10 +51,9 @@ class KoreAICheckUtterancesOperator(BaseOperator):
     :param max_duplicates: fail if more rows than this repeat a sentence of their task and language. (templated)
     :param max_thin_tasks: fail if more tasks than this have fewer than ``min_per_task`` sentences in a language. (templated)
     :param max_unusable: fail if more sentences than this are empty, longer than 3,000 characters (Kore.ai's limit), or
-        have control characters other than tabs and line ends. (templated)
-    :param similarity: how much alike two sentences must be to be nearly the same, from 0 to 1: 1 minus the number of
-        characters to insert and delete to make one of the other, divided by the number of characters of both. Default
-        0.9. (templated)
+        have control characters other than tabs and line breaks. (templated)
+    :param similarity: how much alike, letter by letter, two sentences must be to count as nearly the same, from 0 to 1.
+        Default 0.9. (templated)
     :param on_violation: what to do if a limit is exceeded: ``fail`` (the default); ``skip`` this task, and with it the tasks
         that need its success, so that the run stays green; ``warn`` in the log and go on. (templated)
     :param detail_path: the file to write each finding to, as CSV (``.csv``, ``.csv.gz``, ``.csv.zst``) or Parquet

@@ -31,7 +31,7 @@ class KoreAIConvertUtterancesOperator(BaseOperator):
     :param path: the file, as the download task stored it: CSV or JSON, also compressed; a local path, or a URL that
         Airflow's ObjectStoragePath understands. (templated)
     :param target: the Parquet file to write: a local path or a URL, like ``path``. (templated)
-    :param file_type: ``csv`` or ``json``; Default None: determined by the path's suffix, else by the content.
+    :param file_type: ``csv`` or ``json``. Default None: determined by the path's suffix, else by the content.
         (templated)
     :param compression: ``zstd`` (the default), ``snappy``, ``gzip`` or ``none``. (templated)
     :param overwrite: whether an existing file is replaced. Default True; False fails the task.

@@ -29,8 +29,8 @@ class KoreAIDeleteSnapshotsOperator(BaseOperator):
     :param conn_id: ID of the database connection. (templated)
     :param max_age_days: delete snapshots that are more than this many days older than the run: than its logical date, or,
         without one, the time from which it may run. Default None: no such limit. (templated)
-    :param max_snapshots: delete each bot's snapshots beyond its latest so many. Default None: no such limit; one of the two
-        limits is required, and with both, a snapshot that is beyond either goes. (templated)
+    :param max_snapshots: keep this many of each bot's latest snapshots and delete the older ones. Default None: no such limit;
+        one of the two limits is required, and with both, a snapshot that is beyond either goes. (templated)
     :param bot_ids: the bots, a list or a text with commas between them; an empty one deletes nothing. Default None: all bots
         in the table. (templated)
 

@@ -69,8 +69,8 @@ class KoreAIImportUtterancesOperator(JobOperator):
     Returns ``{"import_id", "rows", "copied", "file_type", "message"}``, and pushes each entry under its own key as well.
     ``copied`` and ``message`` are ``""`` where Kore.ai does not report them, or the task does not wait.
 
-    The import is never started twice for one answer that was lost: that raises
-    :class:`~airflow_provider_koreai.exceptions.KoreAIImportUncertainError`, and an import that takes longer than ``timeout``
+    If the answer to the start call is lost, the import is not started again; the task raises
+    :class:`~airflow_provider_koreai.exceptions.KoreAIImportUncertainError`. An import that takes longer than ``timeout``
     raises :class:`~airflow_provider_koreai.exceptions.KoreAIImportTimeoutError`; Airflow retries neither. On Airflow 3.3 and
     later, a retry after a crash, and a task that is cleared after a timeout, go on waiting for the import that was started.
     An import that Kore.ai reports as failed raises

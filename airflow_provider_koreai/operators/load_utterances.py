@@ -53,13 +53,13 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         for a run without one the time from which it may run. (templated)
     :param keep: ``all`` (the default) keeps the bot's other snapshots. ``latest`` keeps only this one, and skips the task
         if the table has a newer one, as it may in a backfill. (templated)
-    :param rewrite_history: allow what fails otherwise, because an export always has the bot's utterances of now: replacing a
+    :param rewrite_history: allow what fails otherwise, because an export always reflects the bot's current state: replacing a
         snapshot by an export more than a day younger than the one stored (a run cleared later), and, with the default
         ``snapshot``, loading an export of more than a day after the end of the run's interval (a backfill). Default False.
         (templated)
     :param file_type: ``csv`` or ``json``. Default: from the path's suffix, or else from the content. (templated)
     :param request_id: the export's request ID, stored in each row. (templated)
-    :param requested_time: the export's requested time, stored in each row. Without it an export counts as one of now.
+    :param requested_time: the export's requested time, stored in each row. Without it the export counts as made now.
         (templated)
     :param min_rows: fail, and leave the table as it is, if the file has fewer rows. Default None: no limit. (templated)
     :param create_table: create the table if it does not exist, with an index where the database has indexes. Default True.
