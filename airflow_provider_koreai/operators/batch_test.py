@@ -44,10 +44,11 @@ class KoreAIBatchTestOperator(JobOperator):
 
     Returns ``{"request_id", "f1", "precision", "recall", "utterances", "passed", "failed"}``, all but the first of them
     numbers (``""`` where Kore.ai does not report one, or the task does not wait), and pushes each entry under its own key
-    as well. Below a limit the XComs are pushed all the same, and the task fails with
+    as well. Below a limit the XComs are pushed anyway, and the task fails with
     :class:`~airflow_provider_koreai.exceptions.KoreAIBatchTestError`, which Airflow does not retry; so does a test that
     Kore.ai reports as failed. A test that takes longer than ``timeout`` raises
-    :class:`~airflow_provider_koreai.exceptions.KoreAITimeoutError`, which may be retried.
+    :class:`~airflow_provider_koreai.exceptions.KoreAITimeoutError`, which may be retried. On Airflow 3.3 and later, when the
+    worker dies while it waits without ``deferrable``, the retry goes on waiting for the same test.
     """
 
     template_fields: Sequence[str] = (
@@ -99,7 +100,8 @@ class KoreAIBatchTestOperator(JobOperator):
         limits = self._limits()
         if limits and not self.wait_for_completion:
             raise KoreAIConfigurationError(
-                f"{', '.join(_LIMITS[name] for name in limits)} cannot be checked with wait_for_completion=False."
+                f"{', '.join(_LIMITS[name] for name in limits)} cannot be checked with wait_for_completion=False. "
+                "Wait for the results, or leave the limits out."
             )
         return super().execute(context)
 
@@ -116,7 +118,11 @@ class KoreAIBatchTestOperator(JobOperator):
             self.version,
             self.language,
         )
-        return {"request_id": started.request_id, "asked_for": self.asked_for()}
+        return {
+            "request_id": started.request_id,
+            "asked_for": self.asked_for(context),
+            "until": self.until(),
+        }
 
     def watch_for(self, note: dict[str, Any]) -> BatchTestWatch:
         return BatchTestWatch(self.bot_id, note["request_id"], log=self.log)

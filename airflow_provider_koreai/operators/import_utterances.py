@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, conf
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_koreai.arguments import FILE_TYPES, choice, refuse_literals
 from airflow_provider_koreai.exceptions import (
+    KoreAIConfigurationError,
+    KoreAIError,
     KoreAIImportFailedError,
     KoreAIImportTimeoutError,
+    KoreAIImportUncertainError,
+    KoreAIRefusedError,
     final,
 )
 from airflow_provider_koreai.jobs.imports import ImportWatch
 from airflow_provider_koreai.links.koreai import KoreAIBotLink
-from airflow_provider_koreai.operators.job import JobOperator, push_result
+from airflow_provider_koreai.operators.job import ACTIVE, GONE, JobOperator, push_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Asset, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 
 ON_INCOMPLETE = ("fail", "warn")
 ON_INVALID = ("fail", "drop")
+# By how much a task's execution_timeout has to exceed its timeout on Airflow 2: for the upload, and for the way back.
+_AIRFLOW_2_GRACE = timedelta(minutes=10)
 
 
 class KoreAIImportUtterancesOperator(JobOperator):
@@ -98,7 +106,6 @@ class KoreAIImportUtterancesOperator(JobOperator):
     # What execute has read.
     _file: ImportFile
     _rows: int
-    _has_started = False
 
     def __init__(
         self,
@@ -136,14 +143,11 @@ class KoreAIImportUtterancesOperator(JobOperator):
         self.upload_conn_id = upload_conn_id
         self.koreai_conn_id = koreai_conn_id
 
-    def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:
-        self._has_started = True
-        return super().execute_complete(context, *args, **kwargs)
-
     def execute(self, context: Context) -> Any:
         from airflow_provider_koreai.utterances.importable import check_against, checked_file
 
         choice("on_incomplete", self.on_incomplete, ON_INCOMPLETE)
+        self._refuse_timeout_of_airflow_2()
         storage = self.storage_conn_id or None
         with checked_file(
             self.path, self.file_type or None, storage, on_invalid=self.on_invalid, log=self.log
@@ -157,8 +161,23 @@ class KoreAIImportUtterancesOperator(JobOperator):
         file.content.seek(0)
         # The ID of the uploaded file is as good as the file, so it stays in this task.
         uploaded = self._upload_hook.upload_file(file.content, file_type=file.file_type)
-        started = self.hook.start_import(self.bot_id, uploaded.file_id, uploaded.file_name)
+        # Also while the answer is awaited, during which the task may run out of time.
         self._has_started = True
+        try:
+            started = self.hook.start_import(self.bot_id, uploaded.file_id, uploaded.file_name)
+        except KoreAIError as error:
+            self._has_started = isinstance(error, KoreAIImportUncertainError)
+            raise
+        note = {
+            "import_id": started.import_id,
+            "rows": self._rows,
+            "file_type": file.file_type,
+            "asked_for": self.asked_for(context),
+        }
+        store: Any = context.get("task_state_store")
+        if store is not None and self.wait_for_completion:
+            # At once: whatever else fails, a retry has to find it.
+            store.set(self.external_id_key, note)
         context["ti"].xcom_push(key="import_id", value=started.import_id)
         self.log.info(
             "Started the import of %s utterances into bot %s: import ID %s",
@@ -166,28 +185,63 @@ class KoreAIImportUtterancesOperator(JobOperator):
             self.bot_id,
             started.import_id,
         )
-        return {
-            "import_id": started.import_id,
-            "rows": self._rows,
-            "file_type": file.file_type,
-            "asked_for": self.asked_for(),
-        }
+        return note
 
-    def asked_for(self) -> dict[str, str]:
+    def asked_for(self, context: Context) -> dict[str, str]:
         return {"bot_id": str(self.bot_id), "sha256": self._file.sha256}
+
+    def is_resumable(self) -> bool:
+        return True
+
+    def is_own(self, note: Any, context: Context) -> bool:
+        # However long ago, and although the task was cleared: a second import beside a running one is worse.
+        return isinstance(note, dict) and note.get("asked_for") == self.asked_for(context)
+
+    def began(self, note: dict[str, Any]) -> float:
+        return time.time()
+
+    def get_job_status(self, external_id: Any, context: Context) -> str:
+        is_own = self.is_own(external_id, context)
+        if not is_own and external_id["asked_for"]["bot_id"] != self.bot_id:
+            return GONE
+        try:
+            status = self.status_of(external_id)
+        except KoreAIRefusedError as error:
+            if not error.by_api:
+                raise
+            self.log.warning(
+                "Kore.ai does not know the import that was started before; starting a new one. %s", error
+            )
+            return GONE
+        if is_own:
+            return status
+        if status == ACTIVE:
+            raise KoreAIError(
+                f"This task has started the import of another file into bot {self.bot_id} before (import ID "
+                f"{external_id['import_id']}), which is not over yet. Clear the task again when it is."
+            )
+        return GONE
 
     def is_over(self, error: BaseException) -> bool:
         # After anything else the import may still be running, and a second one beside it is worse than waiting again.
         return isinstance(error, KoreAIImportFailedError)
 
     def instead_of(self, error: BaseException, context: Context) -> BaseException:
-        is_resumed = context.get("task_state_store") is not None
-        if not isinstance(error, AirflowTaskTimeout) or not self._has_started or is_resumed:
+        if not self._has_started or isinstance(error, (AirflowFailException, KoreAIImportFailedError)):
             return error
-        # A retry, which Airflow before 3.3 cannot tell of this import, would start a second one beside it.
-        return KoreAIImportTimeoutError(
-            f"The import into bot {self.bot_id} did not finish within execution_timeout={self.execution_timeout}; it may still "
-            "be running. Before you clear this task, export the bot and compare it with the file."
+        store: Any = context.get("task_state_store")
+        if store is not None and self.wait_for_completion and store.get(self.external_id_key):
+            return error
+        # A retry that cannot be told of this import would start a second one beside it.
+        check = "Before you clear this task, export the bot and compare it with the file."
+        if isinstance(error, AirflowTaskTimeout):
+            return KoreAIImportTimeoutError(
+                f"The import into bot {self.bot_id} did not finish within execution_timeout={self.execution_timeout}; it may "
+                f"still be running. {check}"
+            )
+        return KoreAIImportUncertainError(
+            f"The import into bot {self.bot_id} was started, and then the task failed: {error} The import may still be "
+            f"running. {check}"
         )
 
     def watch_for(self, note: dict[str, Any]) -> ImportWatch:
@@ -223,6 +277,19 @@ class KoreAIImportUtterancesOperator(JobOperator):
 
             tell_outlets(self.outlets, context["outlet_events"], returned, self._asset_of_bot)
         return returned
+
+    def _refuse_timeout_of_airflow_2(self) -> None:
+        limit = self.execution_timeout
+        if AIRFLOW_V_3_0_PLUS or limit is None:
+            return
+        if self.wait_for_completion and self.deferrable and self.retries:
+            least = timedelta(seconds=self.limit()) + _AIRFLOW_2_GRACE
+            if limit < least:
+                raise KoreAIConfigurationError(
+                    f"execution_timeout={limit} is too short for a deferred import on Airflow 2, which retries a task that is past "
+                    f"it without asking, and would so import twice. Set it to {least} at least, shorten timeout, or set "
+                    "retries=0."
+                )
 
     def _incomplete(self, returned: dict[str, Any], context: Context) -> None:
         text = (

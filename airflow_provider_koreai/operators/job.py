@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 60.0
 # Seconds after which a wait notices that Airflow has stopped the task.
 STOP_CHECK_INTERVAL = 0.5
-_ACTIVE, _SUCCEEDED, _GONE = "active", "succeeded", "gone"
+ACTIVE, SUCCEEDED, GONE = "active", "succeeded", "gone"
 
 
 class WithHook:
@@ -54,7 +54,8 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
     Starts a job and, if wanted, waits for it, in the worker or in the triggerer.
 
     A job that was started is described by a *note*, a dictionary of JSON-safe values without a secret. On Airflow 3.3 and
-    later it outlives the worker, so that a retry goes on waiting for the same job. Only a deferrable export keeps none.
+    later it outlives the worker, so that a retry goes on waiting for the same job. A deferrable task keeps none, and
+    a cleared one ignores it; an import does neither.
     """
 
     # What the trigger's event has to say of a job that is done: the keys of the watch's result.
@@ -69,6 +70,7 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
     # What this process has learned of the job.
     _note: dict[str, Any]
     _result: Mapping[str, Any]
+    _has_started = False
     _is_stopped = False
 
     def execute(self, context: Context) -> Any:
@@ -77,7 +79,8 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
             self.limit()
         store_bot_link(context, self)
         if not self.wait_for_completion:
-            return self.started(self.submit_job(context), context)
+            with self._explaining(context):
+                return self.started(self.submit_job(context), context)
         with self._forgetting(context):
             if self.is_resumable() and context.get("task_state_store") is not None:
                 self.execute_resumable(context)
@@ -92,8 +95,15 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
         limit: str = "timeout",
         note: dict[str, Any] | None = None,
     ) -> Any:
+        self._has_started = True
         with self._forgetting(context):
             return self.finish(note or {}, result_of_event(event, self.result_keys, limit), context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        # Airflow may also resume a task to fail it, without calling execute_complete.
+        self._has_started = True
+        with self._explaining(context):
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         self._is_stopped = True
@@ -124,20 +134,32 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
     def finish(self, note: dict[str, Any], result: Mapping[str, Any], context: Context) -> Any:
         """Return what the task returns once the job is done, or raise what is wrong with it."""
 
-    def asked_for(self) -> dict[str, str]:
+    def asked_for(self, context: Context) -> dict[str, str]:
         """What a retry has to ask for as well, or the note is not its own."""
-        return {name: str(getattr(self, name)) for name in self.template_fields}
+        fields = {name: str(getattr(self, name)) for name in self.template_fields}
+        # Airflow raises it when a task is cleared, not for a retry.
+        return {**fields, "max_tries": str(getattr(context["ti"], "max_tries", ""))}
 
-    def is_own(self, note: Any) -> bool:
+    def until(self) -> float:
+        """The end of a wait that begins now, in seconds since the epoch; 0 for a task that does not wait."""
+        return time.time() + self.limit() if self.wait_for_completion else 0.0
+
+    def is_own(self, note: Any, context: Context) -> bool:
         """Whether a stored note is of a job that this run of the task may go on with."""
-        if isinstance(note, dict) and note.get("asked_for") == self.asked_for():
-            return True
-        self.log.info("The stored job was started with other arguments; starting a new one")
-        return False
+        if not isinstance(note, dict) or note.get("asked_for") != self.asked_for(context):
+            self.log.info(
+                "The stored job was started with other arguments, or before the task was cleared; starting a new one"
+            )
+            return False
+        if time.time() >= note["until"]:
+            self.log.info("The stored job is past its timeout; starting a new one")
+            return False
+        return True
 
     def is_resumable(self) -> bool:
         """Whether a retry may go on with the job of an earlier try."""
-        return True
+        # A deferred task needs no note, and one that Airflow ends while it is deferred could not delete it.
+        return not self.deferrable
 
     def is_over(self, error: BaseException) -> bool:
         """Whether the next try starts a job of its own after this error."""
@@ -149,36 +171,38 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
 
     def began(self, note: dict[str, Any]) -> float:
         """When the wait began, in seconds since the epoch."""
-        return time.time()
+        return float(note["until"]) - self.limit()
 
     # What follows is called by ResumableJobMixin.
 
     @abstractmethod
     def submit_job(self, context: Context) -> dict[str, Any]:
-        """Start the job and return its note, with ``asked_for``."""
+        """Start the job and return its note, with ``asked_for`` and ``until``."""
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
-        if not self.is_own(external_id):
-            return _GONE
-        watch = self.watch_for(external_id)
+        return self.status_of(external_id) if self.is_own(external_id, context) else GONE
+
+    def status_of(self, note: dict[str, Any]) -> str:
+        """Ask how the job of a note is getting on."""
+        watch = self.watch_for(note)
         try:
-            done = watch.observe(self.ask(external_id))
+            done = watch.observe(self.ask(note))
         except self.lost_errors as error:
             self.log.warning("The %s that an earlier try started cannot be used: %s", watch.job, error)
-            return _GONE
+            return GONE
         except KoreAIError as error:
             note_trouble(watch, error)
-            return _ACTIVE
+            return ACTIVE
         if done is None:
-            return _ACTIVE
-        self._note, self._result = external_id, watch.result(done)
-        return _SUCCEEDED
+            return ACTIVE
+        self._note, self._result = note, watch.result(done)
+        return SUCCEEDED
 
     def is_job_active(self, status: str) -> bool:
-        return status == _ACTIVE
+        return status == ACTIVE
 
     def is_job_succeeded(self, status: str) -> bool:
-        return status == _SUCCEEDED
+        return status == SUCCEEDED
 
     def poll_until_complete(self, external_id: Any, context: Context) -> None:
         watch = self.watch_for(external_id)
@@ -212,16 +236,25 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
     @contextmanager
     def _forgetting(self, context: Context) -> Iterator[None]:
         """Forget the job when it is over."""
+        with self._explaining(context):
+            try:
+                yield
+            except (Exception, AirflowTaskTimeout) as error:
+                metrics.export_lost(self.bot_id, error)
+                if self.is_over(error):
+                    self._forget(context)
+                raise
+        self._forget(context)
+
+    @contextmanager
+    def _explaining(self, context: Context) -> Iterator[None]:
+        """Fail with the error that a kind of job has instead."""
         try:
             yield
         except (Exception, AirflowTaskTimeout) as error:
-            metrics.export_lost(self.bot_id, error)
-            if self.is_over(error):
-                self._forget(context)
             if (instead := self.instead_of(error, context)) is not error:
                 raise instead from error
             raise
-        self._forget(context)
 
     def _forget(self, context: Context) -> None:
         """Let the next try start a job of its own: Airflow keeps the note even when a task is cleared."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -98,18 +97,17 @@ class KoreAIExportUtterancesOperator(JobOperator):
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start the export, push its XComs, and return what Airflow keeps for the next try."""
         more: dict[str, Any] = {}
-        until = 0.0
+        until = self.until()
         if self.wait_for_completion:
-            until = time.time() + self.limit()
             more["confirm_seconds"] = min(self.limit(), CONFIRM_SECONDS)
             store: Any = context.get("task_state_store")
             if store is not None and self.is_resumable():
                 # Before the confirmation, during which the worker may die, too.
                 more["on_started"] = lambda export: store.set(
-                    self.external_id_key, self._note_of(export, until)
+                    self.external_id_key, self._note_of(export, until, context)
                 )
         export = self.hook.start_export(self.bot_id, state=self.state, file_type=self.file_type, **more)
-        note = self._note_of(export, until)
+        note = self._note_of(export, until, context)
         identity = note["export"]
         self.log.info(
             "Started the export of bot %s: request ID %s, requested %s, state %s, file type %s",
@@ -121,21 +119,6 @@ class KoreAIExportUtterancesOperator(JobOperator):
         )
         self._push(context, identity)
         return note
-
-    def is_resumable(self) -> bool:
-        # A deferred task needs no note, and clearing it starts a new export.
-        return not self.deferrable
-
-    def is_own(self, note: Any) -> bool:
-        if not super().is_own(note):
-            return False
-        if time.time() >= note["until"]:
-            self.log.info("The stored export is past its timeout; starting a new one")
-            return False
-        return True
-
-    def began(self, note: dict[str, Any]) -> float:
-        return float(note["until"]) - self.limit()
 
     def watch_for(self, note: dict[str, Any]) -> ExportWatch:
         return ExportWatch(self.bot_id, ExportIdentity.of(**note["export"]), log=self.log)
@@ -156,11 +139,11 @@ class KoreAIExportUtterancesOperator(JobOperator):
         self.log.info("The export of bot %s is done: request ID %s", self.bot_id, result["request_id"])
         return str(result["request_id"])
 
-    def _note_of(self, export: Export, until: float) -> dict[str, Any]:
+    def _note_of(self, export: Export, until: float, context: Context) -> dict[str, Any]:
         identity = ExportIdentity.of(
             export.request_id, export.requested_time, export.file_type or self.file_type
         )
-        return {"export": identity.as_dict(), "asked_for": self.asked_for(), "until": until}
+        return {"export": identity.as_dict(), "asked_for": self.asked_for(context), "until": until}
 
     def _push(self, context: Context, identity: Mapping[str, str]) -> None:
         for key in ("requested_time", "file_type"):

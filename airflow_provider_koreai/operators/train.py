@@ -43,7 +43,8 @@ class KoreAITrainOperator(JobOperator):
 
     A training that fails raises :class:`~airflow_provider_koreai.exceptions.KoreAITrainingFailedError`, and one that takes
     longer than ``timeout`` :class:`~airflow_provider_koreai.exceptions.KoreAITimeoutError`. Airflow may retry both: a retry
-    trains again.
+    trains again, and so does clearing the task. On Airflow 3.3 and later, when the worker dies while it waits without
+    ``deferrable``, the retry goes on waiting for the same training.
     """
 
     template_fields: Sequence[str] = ("bot_id", "language", "koreai_conn_id")
@@ -87,7 +88,8 @@ class KoreAITrainOperator(JobOperator):
             "training_id": started.training_id,
             "language": language,
             "before": before.note() if before else None,
-            "asked_for": self.asked_for(),
+            "asked_for": self.asked_for(context),
+            "until": self.until(),
         }
 
     def _latest(self, language: str) -> Training | None:

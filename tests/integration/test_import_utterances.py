@@ -10,12 +10,13 @@ from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_koreai import deferral
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
     KoreAIConfigurationError,
+    KoreAIError,
     KoreAIFileError,
     KoreAIImportFailedError,
     KoreAIImportTimeoutError,
@@ -212,6 +213,83 @@ def test_with_a_note_an_execution_timeout_is_retried(mode, path, emulator):
         run_task(task, new_context(task_state_store=FakeTaskStateStore()))
 
 
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("has_store", [pytest.param(True, marks=needs_state), False])
+def test_a_task_that_runs_out_of_time_during_the_start_is_not_retried(wait, has_store, path, emulator):
+    task = operator("worker", path, execution_timeout=timedelta(seconds=5), wait_for_completion=wait)
+
+    def run_out_of_time(*_):
+        raise AirflowTaskTimeout
+
+    task.hook.start_import = run_out_of_time
+    with pytest.raises(KoreAIImportTimeoutError, match="may still be running"):
+        run_task(task, new_context(**({"task_state_store": FakeTaskStateStore()} if has_store else {})))
+
+
+def test_a_start_that_was_refused_is_an_error_of_its_own(path, emulator):
+    emulator.control.add_fault(BOT, "import", "http", status=403)
+    with pytest.raises(KoreAIAuthError):
+        run_task(operator("worker", path))
+
+
+def unable_to_push(context):
+    def fail(key, value):
+        if key == "import_id":
+            raise RuntimeError("no XCom today")
+
+    context["ti"].xcom_push = fail
+    return context
+
+
+def test_without_a_note_no_later_failure_is_retried(path, emulator):
+    with pytest.raises(
+        KoreAIImportUncertainError, match=r"no XCom today.* Before you clear this task"
+    ) as caught:
+        run_task(operator("worker", path), unable_to_push(new_context()))
+    assert isinstance(caught.value, AirflowFailException)
+
+
+@needs_state
+def test_the_import_is_noted_before_anything_else_can_fail(path, emulator):
+    store = FakeTaskStateStore()
+    with pytest.raises(RuntimeError, match="no XCom today"):
+        run_task(operator("worker", path), unable_to_push(new_context(task_state_store=store)))
+    assert run_task(operator("worker", path), new_context(task_state_store=store))["copied"] == 2
+    assert starts(emulator) == 1
+
+
+def test_without_a_note_a_deferral_that_failed_is_not_retried(path, emulator):
+    task = operator("deferrable", path)
+    with pytest.raises(KoreAIImportUncertainError, match="Before you clear this task"):
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, new_context())
+
+
+@needs_state
+def test_with_a_note_a_deferral_that_failed_is_retried(path, emulator):
+    from airflow.sdk.exceptions import TaskDeferralTimeout
+
+    store = FakeTaskStateStore()
+    store.set("koreai_import", {"import_id": "bir-1"})
+    with pytest.raises(TaskDeferralTimeout):
+        operator("deferrable", path).resume_execution(
+            "__fail__", {"error": "Trigger timeout"}, new_context(task_state_store=store)
+        )
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_0_PLUS, reason="Airflow 3 does not count the time in the triggerer")
+@pytest.mark.parametrize(
+    ("retries", "minutes", "is_refused"), [(1, 69, True), (1, 70, False), (0, 69, False)]
+)
+def test_airflow_2_may_not_retry_a_deferred_import_by_itself(retries, minutes, is_refused, path, emulator):
+    task = operator("deferrable", path, retries=retries, execution_timeout=timedelta(minutes=minutes))
+    if is_refused:
+        with pytest.raises(KoreAIConfigurationError, match=r"execution_timeout=1:09:00 .* 1:10:00"):
+            run_task(task)
+    else:
+        assert run_task(task)["copied"] == 2
+    assert starts(emulator) == (0 if is_refused else 1)
+
+
 @modes
 def test_trouble_with_the_status_call_does_not_end_the_wait(mode, path, emulator):
     emulator.control.add_fault(BOT, "import_status", "http", times=2, status=503)
@@ -312,7 +390,20 @@ class TestAfterACrash:
         result = run_task(operator("worker", path), new_context(task_state_store=store))
         assert (result["copied"], starts(emulator)) == (2, 2)
 
-    def test_another_file_is_imported_anew(self, store, tmp_path, emulator):
+    def test_another_file_is_not_imported_beside_it(self, store, tmp_path, emulator):
+        (tmp_path / "new.json").write_text(json.dumps(NEW[:1]))
+        with pytest.raises(KoreAIError, match=r"another file .* not over yet"):
+            run_task(operator("worker", str(tmp_path / "new.json")), new_context(task_state_store=store))
+        assert starts(emulator) == 1
+        assert store.values
+
+    def test_one_that_koreai_does_not_know_is_started_anew(self, store, path, emulator):
+        store.values["koreai_import"]["import_id"] = "bir-unknown"
+        emulator.control.configure_bot(BOT, import_seconds=0)
+        result = run_task(operator("worker", path), new_context(task_state_store=store))
+        assert (result["copied"], starts(emulator)) == (2, 2)
+
+    def test_another_file_is_imported_anew_once_it_is_over(self, store, tmp_path, emulator):
         emulator.control.configure_bot(BOT, import_seconds=0)
         (tmp_path / "new.json").write_text(json.dumps(NEW[:1]))
         result = run_task(operator("worker", str(tmp_path / "new.json")), new_context(task_state_store=store))

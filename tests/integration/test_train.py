@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_koreai import deferral
@@ -18,6 +18,7 @@ from airflow_provider_koreai.operators.train import KoreAITrainOperator
 from tests.support.running import FakeTaskStateStore, new_context, run_task
 
 BOT = "st-demo-travel"
+needs_state = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps a task's state since 3.3")
 modes = pytest.mark.parametrize("mode", ["worker", "deferrable", "deferrable, in its worker"])
 
 
@@ -107,8 +108,9 @@ def test_a_wrong_language_is_refused_unsent(emulator, language):
     assert emulator.control.requests() == []
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps a task's state since 3.3")
-def test_a_retry_after_a_crash_goes_on_with_the_training(emulator):
+@pytest.fixture
+def store(emulator):
+    """The note of a task whose worker died while it waited."""
     emulator.control.configure_bot(BOT, train_seconds=3600)
     store = FakeTaskStateStore()
 
@@ -122,7 +124,39 @@ def test_a_retry_after_a_crash_goes_on_with_the_training(emulator):
     task._sleep = die
     with pytest.raises(DiedError):
         task.execute(new_context(task_state_store=store))
+    assert store.values
+    return store
+
+
+@needs_state
+def test_a_retry_after_a_crash_goes_on_with_the_training(store, emulator):
     emulator.control.configure_bot(BOT, train_seconds=0)
     assert run_task(operator(), new_context(task_state_store=store))["status"] == "Finished"
     assert starts(emulator) == 1
     assert store.values == {}
+
+
+@needs_state
+def test_a_task_that_is_cleared_after_a_crash_trains_again(store, emulator):
+    emulator.control.configure_bot(BOT, train_seconds=0)
+    context = new_context(task_state_store=store)
+    context["ti"].max_tries += 1
+    assert run_task(operator(), context)["status"] == "Finished"
+    assert starts(emulator) == 2
+
+
+@needs_state
+def test_a_retry_after_the_timeout_of_the_training_trains_again(store, emulator):
+    emulator.control.configure_bot(BOT, train_seconds=0)
+    store.values["koreai_training"]["until"] = 0.0
+    assert run_task(operator(), new_context(task_state_store=store))["status"] == "Finished"
+    assert starts(emulator) == 2
+
+
+@needs_state
+def test_a_deferred_training_leaves_no_note(emulator):
+    emulator.control.configure_bot(BOT, train_seconds=3600)
+    store = FakeTaskStateStore()
+    with pytest.raises(TaskDeferred):
+        operator("deferrable").execute(new_context(task_state_store=store))
+    assert store.history == []

@@ -17,6 +17,7 @@ class FakeTaskInstance:
     def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}
         self.stats_tags: dict[str, str] = {}
+        self.max_tries = 0
         self.deferrals: list[Any] = []
 
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
