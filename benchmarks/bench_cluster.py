@@ -36,8 +36,10 @@ from tests.support.scenarios import KoreAI  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DAGS = Path(__file__).parent / "dags_cluster"
+# The tests of the cluster have a DAG of this package.
+DAGS = {"tests": ROOT / "tests/cluster/dags", "bench": Path(__file__).parent / "dags_cluster"}
 WAYS = {"ours": "this package", "theirs": "HttpOperator, HttpSensor, insert_rows"}
+DAG_IDS = {"ours": "cluster_bots", "theirs": "theirs"}
 MIB = 1 << 20
 _SUCCEEDED = re.compile(r"succeeded in ([0-9.]+)s")
 _TABLE = "CREATE TABLE theirs (bot_id text, task_name text, sentence text, type text, language text)"
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     found = {}
     if options.bots:
-        with EmulatorProcess(too_soon_seconds=0.0) as emulator, Cluster({"bench": DAGS}) as cluster:
+        with EmulatorProcess(too_soon_seconds=0.0) as emulator, Cluster(DAGS) as cluster:
             cluster.add_connection("koreai_default", emulator.connection())
             cluster.add_connection("koreai_http", {"conn_type": "http", "host": emulator.base_url})
             cluster.warehouse.run(_TABLE)
@@ -99,7 +101,10 @@ def _measure(cluster: Cluster, emulator: EmulatorProcess, way: str, count: int, 
     before = _spent(cluster)
     with Memory(cluster) as memory:
         began = time.monotonic()
-        run = cluster.trigger(way, bots=bots, token=bench_waiting.static_token(emulator))
+        conf = {"folder": "s3://lake/ours", "table": "ours"}
+        if way == "theirs":
+            conf = {"token": bench_waiting.static_token(emulator)}
+        run = cluster.trigger(DAG_IDS[way], bots=bots, **conf)
         state = run.wait(timeout=4 * 3600)
         seconds = time.monotonic() - began
     after, tasks = _spent(cluster), run.tasks()

@@ -1,5 +1,6 @@
 """
-What runs at Kore.ai and is waited for, decided without I/O: an export, and when to ask for it again.
+What runs at Kore.ai and is waited for: exports, imports, trainings and batch tests; what their answers mean, and when to ask
+again.
 
 May import: api and what that may import.
 """

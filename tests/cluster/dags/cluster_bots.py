@@ -29,7 +29,7 @@ with DAG(
             path="{{ params.folder }}/{{ ti.task.bot_id }}/",
             storage_conn_id="lake",
             deferrable=True,
-            timeout=1200,
+            timeout=7200,
         )
         fetch = exported.get_child_by_label("fetch")
         KoreAILoadUtterancesOperator(
