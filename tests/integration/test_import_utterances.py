@@ -281,7 +281,8 @@ def test_with_a_note_a_deferral_that_failed_is_retried(path, emulator):
     ("retries", "minutes", "is_refused"), [(1, 69, True), (1, 70, False), (0, 69, False)]
 )
 def test_airflow_2_may_not_retry_a_deferred_import_by_itself(retries, minutes, is_refused, path, emulator):
-    task = operator("deferrable", path, retries=retries, execution_timeout=timedelta(minutes=minutes))
+    limit = timedelta(minutes=minutes)
+    task = operator("deferrable", path, retries=retries, timeout=3600, execution_timeout=limit)
     if is_refused:
         with pytest.raises(KoreAIConfigurationError, match=r"execution_timeout=1:09:00 .* 1:10:00"):
             run_task(task)
