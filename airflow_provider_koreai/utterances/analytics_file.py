@@ -70,10 +70,10 @@ def read_analytics(path: str, storage_conn_id: str | None = None) -> Iterator[di
     with open_export(path, None, storage_conn_id) as (_, stream):
         if kind == "jsonl":
             yield from _read_lines(stream)
-        elif kind == "csv":
-            yield from map(_row_of, _read_csv(stream))
         else:
-            yield from map(_row_of, _read_parquet(stream))
+            rows = _read_csv(stream) if kind == "csv" else _read_parquet(stream)
+            for number, values in enumerate(rows, start=1):
+                yield _row_of(number, values)
 
 
 class _Lines:
@@ -122,23 +122,30 @@ def _text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _row_of(values: Sequence[str | None]) -> dict[str, Any]:
+def _row_of(number: int, values: Sequence[str | None]) -> dict[str, Any]:
     """Turn the values of the columns back into a row."""
-    row: dict[str, Any] = {
-        field: value for field, value in zip(FIELDS.values(), values, strict=False) if value
-    }
-    return {**row, **(json.loads(values[-1]) if values[-1] else {})}
+    *texts, details = values
+    row: dict[str, Any] = {field: text for field, text in zip(FIELDS.values(), texts, strict=True) if text}
+    further = _json_object(details) if details else {}
+    if further is None:
+        raise KoreAIFileError(f"The file is broken: row {number}: details is not a JSON object.")
+    return {**row, **further}
+
+
+def _json_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return None for anything else; no error has the text, which is data, as its cause."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _read_lines(stream: io.BufferedReader) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(stream, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            # Without its cause, which would hold the data.
-            raise KoreAIFileError(f"The file is broken: line {number} is not a JSON object.") from None
+        row = _json_object(line)
+        if row is None:
+            raise KoreAIFileError(f"The file is broken: line {number} is not a JSON object.")
         yield row
 
 
@@ -157,15 +164,6 @@ def _read_csv(stream: io.BufferedReader) -> Iterator[Sequence[str | None]]:
 
 
 def _read_parquet(stream: io.BufferedReader) -> Iterator[Sequence[str | None]]:
-    from airflow_provider_koreai.utterances.parquet import arrow_library
+    from airflow_provider_koreai.utterances.parquet import read_texts
 
-    arrow = arrow_library()
-    from pyarrow import parquet
-
-    try:
-        for batch in parquet.ParquetFile(stream).iter_batches(batch_size=1024, columns=list(COLUMNS)):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    except (arrow.ArrowException, OSError, KeyError) as error:
-        raise KoreAIFileError(
-            "The file is broken: it is not a Parquet file that the download wrote."
-        ) from error
+    return read_texts(stream, COLUMNS, required=COLUMNS)

@@ -109,29 +109,46 @@ class ParquetWriter:
 
 def read_parquet(stream: BinaryIO) -> Iterator[Utterance]:
     """Read the utterances of a Parquet file that the convert task wrote; the stream must be seekable."""
+    rows = read_texts(stream, COLUMNS, required=COLUMNS[:4])
+    for number, (task, sentence, kind, language, entities, extra) in enumerate(rows, start=1):
+        if sentence is None:
+            raise _broken(f"row {number}: no sentence")
+        marked = tuple(_parsed(number, "entities", entities, list)) if entities else ()
+        further = _parsed(number, "extra", extra, dict) if extra else {}
+        yield Utterance(task, sentence, kind, language, marked, further)
+
+
+def read_texts(
+    stream: BinaryIO, columns: Sequence[str], required: Sequence[str]
+) -> Iterator[tuple[str | None, ...]]:
+    """
+    Read columns of texts, row by row; the stream must be seekable.
+
+    :param required: the columns that the file must have; another one that it lacks is None.
+    :raises KoreAIFileError: while reading, for a file that is broken or has other columns.
+    """
     pyarrow = arrow_library()
     from pyarrow import parquet
 
     try:
         file = parquet.ParquetFile(stream)
         schema = file.schema_arrow
-        there = [name for name in COLUMNS if name in schema.names]
-        if missing := [name for name in COLUMNS[:4] if name not in there]:
-            raise _BrokenError(f"it has no column {', '.join(missing)}")
+        there = [name for name in columns if name in schema.names]
+        if missing := [name for name in required if name not in there]:
+            raise _broken(f"it has no column {', '.join(missing)}")
         if wrong := [name for name in there if not _holds_texts(schema.field(name).type)]:
             kinds = (f"column {name} is {schema.field(name).type} instead of string" for name in wrong)
-            raise _BrokenError("; ".join(kinds))
-        yield from _rows(file, there)
-    except _BrokenError as error:
-        raise KoreAIFileError(f"The Parquet file is broken: {error}.") from error
+            raise _broken("; ".join(kinds))
+        for batch in file.iter_batches(batch_size=_BATCH, columns=there):
+            values = {name: batch.column(name).to_pylist() for name in there}
+            nothing = [None] * batch.num_rows
+            yield from zip(*(values.get(name, nothing) for name in columns), strict=True)
     except (pyarrow.ArrowException, ValueError) as error:
-        raise KoreAIFileError(
-            f"The Parquet file is broken: {type(error).__name__}: {str(error)[:200]}."
-        ) from error
+        raise _broken(f"{type(error).__name__}: {str(error)[:200]}") from error
 
 
-class _BrokenError(Exception):
-    pass
+def _broken(problem: str) -> KoreAIFileError:
+    return KoreAIFileError(f"The Parquet file is broken: {problem}.")
 
 
 def _holds_texts(kind: Any) -> bool:
@@ -141,28 +158,13 @@ def _holds_texts(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
-def _rows(file: Any, names: list[str]) -> Iterator[Utterance]:
-    number = 0
-    for batch in file.iter_batches(batch_size=_BATCH, columns=names):
-        columns = {name: batch.column(name).to_pylist() for name in names}
-        nothing = [None] * batch.num_rows
-        rows = zip(*(columns.get(name, nothing) for name in COLUMNS), strict=True)
-        for task, sentence, kind, language, entities, extra in rows:
-            number += 1
-            if sentence is None:
-                raise _BrokenError(f"row {number}: no sentence")
-            marked = tuple(_parsed(number, "entities", entities, list)) if entities else ()
-            further = _parsed(number, "extra", extra, dict) if extra else {}
-            yield Utterance(task, sentence, kind, language, marked, further)
-
-
 def _parsed(number: int, name: str, text: str, kind: type) -> Any:
     try:
         value = json.loads(text)
     except ValueError:
         value = None
     if not isinstance(value, kind):
-        raise _BrokenError(f"row {number}: {name} is not a JSON {'array' if kind is list else 'object'}")
+        raise _broken(f"row {number}: {name} is not a JSON {'array' if kind is list else 'object'}")
     return value
 
 
