@@ -82,11 +82,15 @@ class _CsvWriter:
             self._output.write(self._compressor.flush())
 
     def write(self, rows: Sequence[Sequence[str | None]]) -> None:
-        text = _csv(rows, csv.QUOTE_MINIMAL)
-        if "\r" in text:  # older versions of Python do not quote it, and it would end the row
-            text = _csv(rows, csv.QUOTE_ALL)
-        data = text.encode("utf-8", "replace")
+        data = csv_text(rows).encode("utf-8", "replace")
         self._output.write(data if self._compressor is None else self._compressor.compress(data))
+
+
+def csv_text(rows: Sequence[Sequence[str | None]]) -> str:
+    """Return rows as lines of CSV."""
+    text = _csv(rows, csv.QUOTE_MINIMAL)
+    # Older versions of Python do not quote it, and it would end the row.
+    return _csv(rows, csv.QUOTE_ALL) if "\r" in text else text
 
 
 def _csv(rows: Sequence[Sequence[str | None]], quoting: Literal[0, 1]) -> str:

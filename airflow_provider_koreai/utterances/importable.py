@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from airflow_provider_koreai.arguments import choice
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
+from airflow_provider_koreai.utterances.detail import csv_text
 from airflow_provider_koreai.utterances.json_array import JsonArrayParser
 from airflow_provider_koreai.utterances.model import LONGEST_SENTENCE
 from airflow_provider_koreai.utterances.parquet import read_parquet
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 ON_INVALID = ("fail", "drop")
 CSV_COLUMNS = ("taskName", "sentence", "type", "language")
+_HEADER = f"Kore.ai accepts the header {','.join(CSV_COLUMNS)}."
 # Files up to this size are kept in memory while they are sent, larger ones in a temporary file.
 _IN_MEMORY = 1 << 20
 _CHUNK = 1 << 20
@@ -52,15 +54,20 @@ class ImportFile:
     What is sent to Kore.ai.
 
     :param path: where it came from.
-    :param file_type: ``csv`` or ``json``; Parquet is sent as JSON.
+    :param kind: ``csv``, ``json`` or ``parquet``, what it was there.
     :param content: the content, decompressed, in a temporary file.
     :param sha256: of the content.
     """
 
     path: str
-    file_type: str
+    kind: str
     content: BinaryIO
     sha256: str
+
+    @property
+    def file_type(self) -> str:
+        """``csv`` or ``json``, what the content is: Parquet is sent as JSON."""
+        return "csv" if self.kind == "csv" else "json"
 
     def utterances(self) -> Iterator[Utterance]:
         """Read its utterances, from the beginning."""
@@ -99,7 +106,7 @@ def import_file(
             raise KoreAIFileError(f"path={path!r:.200}: {error}") from error
         if copy.tell() == 0:
             raise KoreAIFileError(f"path={path!r:.200} is empty, so there is nothing to import.")
-        yield ImportFile(path, "json" if kind == "parquet" else kind, copy, digest.hexdigest())
+        yield ImportFile(path, kind, copy, digest.hexdigest())
 
 
 @contextmanager
@@ -165,10 +172,10 @@ def check_against(file: ImportFile, current_path: str, storage_conn_id: str | No
     annotated: set[tuple[str, str | None]] = set()
     try:
         with open_export(current_path, None, storage_conn_id) as (kind, stream):
-            if kind == "csv":
+            if kind != "json":
                 raise KoreAIConfigurationError(
-                    f"current_path={current_path!r:.200} is a CSV export, which has no entities. Export the bot with "
-                    "file_type='json'."
+                    f"current_path={current_path!r:.200} is {_NAMES[kind]}, not a JSON export, which alone is sure to have the "
+                    "bot's entities. Export the bot with file_type='json'."
                 )
             for utterance in utterances_in(kind, stream):
                 tasks.add(utterance.task_name)
@@ -194,13 +201,15 @@ def check_against(file: ImportFile, current_path: str, storage_conn_id: str | No
     if losing:
         raise KoreAIFileError(
             f"path={file.path!r:.200} would drop the entities that are annotated in {losing} of its sentences according to "
-            f"current_path={current_path!r:.200}. {_REMEDY_FOR_ENTITIES[file.file_type]} Nothing was sent to Kore.ai."
+            f"current_path={current_path!r:.200}. {_REMEDY_FOR_ENTITIES[file.kind]} Nothing was sent to Kore.ai."
         )
 
 
+_NAMES = {"csv": "CSV", "parquet": "Parquet"}
 _REMEDY_FOR_ENTITIES = {
     "csv": "CSV has no entities: import JSON, with the 'entities' of the export.",
     "json": "Give these sentences the 'entities' of the export, or an empty array to drop them on purpose.",
+    "parquet": "Parquet made of a CSV export has no entities: convert a JSON export. To drop them on purpose, import JSON.",
 }
 
 
@@ -228,7 +237,11 @@ def _json_of(utterances: Iterable[Utterance]) -> Iterator[bytes]:
 
 
 def _rows(file: ImportFile) -> Iterator[tuple[Utterance, bool]]:
-    """Read a file's utterances, and whether each has entities, be it an empty array: that is a decision."""
+    """
+    Read a file's utterances, and whether each has entities.
+
+    An empty array in JSON is a decision; Parquet does not tell it from a file that never had entities.
+    """
     file.content.seek(0)
     stream = cast("io.BufferedReader", _Reader(file.content))
     try:
@@ -236,6 +249,8 @@ def _rows(file: ImportFile) -> Iterator[tuple[Utterance, bool]]:
             _check_header(file)
             file.content.seek(0)
             yield from zip(utterances_in("csv", stream), repeat(False))
+        elif file.kind == "parquet":
+            yield from ((utterance, bool(utterance.entities)) for utterance, _ in read_json(stream))
         else:
             yield from read_json(stream)
     except KoreAIFileError as error:
@@ -246,13 +261,14 @@ def _check_header(file: ImportFile) -> None:
     with io.TextIOWrapper(
         cast("BinaryIO", _Reader(file.content)), "utf-8-sig", "replace", newline=""
     ) as text:
-        header = [name.strip() for name in next(csv_reader(text), [])]
+        try:
+            header = [name.strip() for name in next(csv_reader(text), [])]
+        except csv.Error:
+            # The csv module's complaint would mislead: the file may be no CSV at all.
+            raise KoreAIFileError(f"Line 1 is not a CSV header. {_HEADER}") from None
     missing = [name for name in CSV_COLUMNS if name not in header]
     if missing:
-        raise KoreAIFileError(
-            f"Its first line has no column {' and no column '.join(missing)}. Kore.ai accepts the header "
-            f"{','.join(CSV_COLUMNS)}."
-        )
+        raise KoreAIFileError(f"Its first line has no column {' and no column '.join(missing)}. {_HEADER}")
 
 
 class _Reader(io.BufferedIOBase):
@@ -275,10 +291,12 @@ def _problems(file: ImportFile) -> tuple[int, list[_Problem]]:
     """Return how many rows a file has, and which of them Kore.ai cannot import."""
     problems: list[_Problem] = []
     number = 0
-    # Of each task and language, the sentences and their first rows.
-    places: defaultdict[tuple[str | None, str | None], dict[str, int]] = defaultdict(dict)
+    # Of each task and language, the digests of the sentences, which may be long, and their first rows.
+    places: defaultdict[tuple[str | None, str | None], dict[bytes, int]] = defaultdict(dict)
     for number, ((task, sentence, _, language, _, _), _) in enumerate(_rows(file), start=1):
-        first = places[task, language].setdefault(sentence, number)
+        # JSON may have half a surrogate pair.
+        digest = hashlib.blake2b(sentence.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        first = places[task, language].setdefault(digest, number)
         text = _problem(task, sentence)
         if text or first != number:
             problems.append(_Problem(number, text, first))
@@ -311,16 +329,10 @@ def _kept_json(file: ImportFile, dropped: set[int]) -> Iterator[bytes]:
 def _kept_csv(file: ImportFile, dropped: set[int]) -> Iterator[bytes]:
     with _csv_text(file) as text:
         reader = csv_reader(text)
-        yield _csv_line(next(reader))
+        yield csv_text([next(reader)]).encode()
         for number, cells in enumerate(filter(None, reader), start=1):
             if number not in dropped:
-                yield _csv_line(cells)
-
-
-def _csv_line(cells: list[str]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue().encode()
+                yield csv_text([cells]).encode()
 
 
 def _csv_text(file: ImportFile) -> io.TextIOWrapper:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import tracemalloc
 
 import pytest
 
@@ -42,11 +43,28 @@ def json_file(tmp_path):
     return write
 
 
+@pytest.fixture
+def converted(tmp_path):
+    pytest.importorskip("pyarrow")
+    from airflow_provider_koreai.utterances.convert import convert_utterances
+
+    def convert(path: str) -> str:
+        return convert_utterances(path, f"{tmp_path}/new.parquet", log=LOG).path
+
+    return convert
+
+
 def checked(path, on_invalid="fail"):
     """The content that would be sent, and how many utterances it has."""
     with checked_file(path, on_invalid=on_invalid, log=LOG) as (file, rows):
         file.content.seek(0)
         return file.content.read(), rows
+
+
+def rows_of(path):
+    """How many utterances would be sent."""
+    with checked_file(path, log=LOG) as (_, rows):
+        return rows
 
 
 @pytest.mark.parametrize(
@@ -102,6 +120,15 @@ def test_a_header_that_kore_ai_refuses_is_refused_unsent(csv_file, header):
         checked(csv_file(header + "Greet,hello,en\n"))
 
 
+@pytest.mark.parametrize("text", ['[{"taskName":"Greet","sentence":"hello"}]', '"taskName"x,sentence\n'])
+def test_what_is_no_csv_is_refused_with_the_header_that_kore_ai_accepts(csv_file, text):
+    with pytest.raises(
+        KoreAIFileError,
+        match=r"new\.csv': Line 1 is not a CSV header. Kore.ai accepts the header taskName,sentence,type,language",
+    ):
+        checked(csv_file(text))
+
+
 @pytest.mark.parametrize("text", ["", HEADER, f"{HEADER}\n\n"])
 def test_a_file_without_utterances_is_refused(csv_file, text):
     with pytest.raises(KoreAIFileError, match="nothing to import"):
@@ -126,16 +153,29 @@ def test_a_compressed_file_is_sent_decompressed(tmp_path):
     assert checked(str(path)) == (content, 1)
 
 
-def test_parquet_is_sent_as_json_with_all_that_it_has(json_file, tmp_path):
-    pytest.importorskip("pyarrow")
-    from airflow_provider_koreai.utterances.convert import convert_utterances
-
+def test_parquet_is_sent_as_json_with_all_that_it_has(json_file, converted):
     entries = [entry(entities=[{"entityId": "e-1"}], unknown=[1]), entry("hi", entities=[])]
-    target = str(tmp_path / "new.parquet")
-    convert_utterances(json_file(*entries), target, log=LOG)
-    content, rows = checked(target)
+    content, rows = checked(converted(json_file(*entries)))
     assert rows == 2
     assert json.loads(content) == entries
+
+
+def test_half_a_surrogate_pair_can_be_compared_too(json_file):
+    with pytest.raises(KoreAIFileError, match="element 2 repeats element 1"):
+        checked(json_file(entry("\ud83d"), entry("\ud83d")))
+
+
+def test_long_sentences_are_not_kept_in_memory(csv_file):
+    rows = [f"Greet,{number:0{LONGEST_SENTENCE}},DialogIntent,en\n" for number in range(5000)]
+    path = csv_file(HEADER + "".join(rows))
+    tracemalloc.start()
+    try:
+        checked_rows = rows_of(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert checked_rows == 5000
+    assert peak < 5 << 20
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "missing.json"])
@@ -168,6 +208,11 @@ class TestDrop:
         assert content.decode() == (
             'taskName,sentence,type,language,note\nGreet,"a ""b"",\nc",D,en,1\nGreet,y,D,en,3\n'
         )
+
+    def test_csv_keeps_a_carriage_return_inside_a_cell(self, csv_file):
+        content, rows = checked(csv_file(f'{HEADER}Greet,"a\rb",D,en\nGreet,,D,en\n'), "drop")
+        assert rows == 1
+        assert b'"a\rb"' in content
 
     def test_a_file_with_nothing_left_is_refused(self, json_file):
         with pytest.raises(KoreAIFileError, match="element 1 has no taskName"):
@@ -214,12 +259,31 @@ class TestCurrent:
     def test_an_empty_array_drops_them_on_purpose(self, refused, json_file):
         refused(json_file(entry(entities=[])), entry(entities=[{"entityId": "e-1"}]))
 
-    def test_it_must_be_json(self, json_file, csv_file):
+    def test_parquet_made_of_csv_would_drop_them(self, refused, csv_file, converted):
+        path = converted(csv_file(f"{HEADER}Greet,hello,DialogIntent,en\n"))
+        with pytest.raises(
+            KoreAIFileError,
+            match=r"drop the entities that are annotated in 1 .*Parquet made of a CSV export has no entities",
+        ):
+            refused(path, entry(entities=[{"entityId": "e-1"}]))
+
+    def test_parquet_made_of_json_keeps_them(self, refused, json_file, converted):
+        with_entities = entry(entities=[{"entityId": "e-1"}])
+        refused(converted(json_file(with_entities, entry("hi", entities=[]))), with_entities, entry("hi"))
+
+    def test_it_must_not_be_csv(self, json_file, csv_file):
         with (
             import_file(json_file(entry())) as file,
-            pytest.raises(KoreAIConfigurationError, match=r"current_path.*CSV export, which has no entities"),
+            pytest.raises(KoreAIConfigurationError, match=r"current_path=.* is CSV, not a JSON export"),
         ):
             check_against(file, csv_file(f"{HEADER}Greet,hello,DialogIntent,en\n", "current.csv"))
+
+    def test_it_must_not_be_parquet(self, json_file, converted):
+        with (
+            import_file(json_file(entry())) as file,
+            pytest.raises(KoreAIConfigurationError, match=r"current_path=.* is Parquet, not a JSON export"),
+        ):
+            check_against(file, converted(json_file(entry(), name="current.json")))
 
     def test_it_must_exist(self, json_file):
         with (
