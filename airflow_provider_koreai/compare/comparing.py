@@ -97,7 +97,7 @@ def compare(
     """
     Find out what changed; without ``before``, everything was added.
 
-    :param observe: called with each change, sorted by sentence and language.
+    :param observe: called with each change, sorted by sentence and language, once both snapshots have been read.
     :param top: see :class:`~airflow_provider_koreai.compare.comparison.Comparison`.
     :raises KoreAIError: a snapshot cannot be read, or there is no room for the temporary files.
     """

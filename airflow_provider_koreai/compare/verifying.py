@@ -67,16 +67,20 @@ class _Sent:
 def verify(sent: ImportFile, found: Source) -> Verification:
     """Compare row by row what was sent with what the bot has now."""
     source = _Sent(sent)
-    changes: list[Change] = []
-    compare(source, found, changes.append)
-    result = Verification(source.count)
-    for kind, row, previous_task in changes:
+    result = Verification()
+
+    def judge(change: Change) -> None:
+        kind, row, previous_task = change
         if kind != ADDED:
             result.missing[previous_task if kind == MOVED else row.task_name, row.language] += 1
         if kind in (ADDED, MOVED):
             place = (row.task_name, row.language)
+            # Complete by now: changes come after both sides have been read.
             if place in source.places:
                 result.unexpected[place] += 1
             else:
                 result.untouched += 1
+
+    compare(source, found, judge)
+    result.rows = source.count
     return result
