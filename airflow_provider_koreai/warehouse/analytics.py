@@ -148,15 +148,14 @@ def _rows(query: Query, found: Iterator[dict[str, Any]], untimed: Untimed) -> It
 
 def _refuse_a_stranger(query: Query, number: int, row: dict[str, Any], moment: datetime | None) -> None:
     """Refuse a row that the next load of the same interval would not replace, and so would have twice."""
-    if not query.start <= (moment or query.start) < query.end:
-        of = moment.isoformat() if moment else "no time that can be read"
+    if moment is not None and not query.start <= moment < query.end:
         raise KoreAIFileError(
-            f"Row {number:,} of the file is of {of}, which is not in the interval from start={query.start.isoformat()} to "
+            f"Row {number:,} is from {moment.isoformat()}, outside the interval start={query.start.isoformat()} to "
             f"end={query.end.isoformat()}. Pass the start and end that the download task returned."
         )
     channel = row.get("channel")
     if query.channel and str(channel).lower() != query.channel.lower():
         raise KoreAIFileError(
-            f"Row {number:,} of the file is of the channel {channel!r:.80}, not of channel={query.channel!r}. Pass the channel "
-            "that was downloaded, or none if all were."
+            f"Row {number:,} belongs to channel {channel!r:.80}, not to channel={query.channel!r}. Pass the channel that was "
+            "downloaded, or none if all were."
         )

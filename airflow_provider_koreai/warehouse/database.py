@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
@@ -25,6 +26,8 @@ _DIALECTS = {"sqlite3": "sqlite", "psycopg": "postgresql+psycopg", "psycopg2": "
 # The errors of a driver (PEP 249) that a retry would meet again.
 _FINAL = {"ProgrammingError", "NotSupportedError", "DataError", "IntegrityError"}
 _LONGEST_QUOTE = 300
+# What PostgreSQL, MySQL and SQLite say after LOCK_TIMEOUT.
+_WAITED_TOO_LONG = re.compile(r"\block (?:wait )?timeout\b|\b(?:database|table) is locked\b", re.IGNORECASE)
 
 
 class Database:
@@ -175,14 +178,15 @@ class Database:
         kinds = {cls.__name__ for cls in type(original).__mro__}
         if "Error" not in kinds:
             return None
-        # Only the first line: in PostgreSQL's errors the others may show data.
-        quote = scrub((str(original).strip() or type(original).__name__).splitlines()[0])[:_LONGEST_QUOTE]
+        quote = str(original).strip() or type(original).__name__
         if self._secret:
             quote = quote.replace(self._secret, "***")
+        # Only the first line: in PostgreSQL's errors the others may show data.
+        quote = scrub(quote.splitlines()[0])[:_LONGEST_QUOTE]
         text = f"The database of conn_id={self.conn_id!r} reported: {quote} ({type(original).__name__})."
         if kinds & _FINAL:
             return KoreAIConfigurationError(text)
-        if "lock" in quote.lower() and "deadlock" not in quote.lower():
+        if _WAITED_TOO_LONG.search(quote):
             text = f"{text} {_waited()}"
         return KoreAIDatabaseError(_unchanged(text))
 

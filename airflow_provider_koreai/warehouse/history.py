@@ -15,13 +15,13 @@ from sqlalchemy import case, func, inspect, select
 from sqlalchemy.exc import NoSuchTableError
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
-from airflow_provider_koreai.warehouse.table import as_utc, check_name
+from airflow_provider_koreai.warehouse.table import MYSQL, as_utc, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from sqlalchemy import Table
+    from sqlalchemy import Column, Table
     from sqlalchemy.engine import Connection
 
 # Rows that a server sends at a time.
@@ -74,11 +74,11 @@ class SnapshotHistory:
     def counts(self, bot_id: str, since: datetime) -> Iterator[tuple[datetime, str, str, int]]:
         """Count a bot's utterances by snapshot, task and language."""
         columns = self.table.c
-        keys = (columns.snapshot, columns.task_name, columns.language)
+        label = (columns.task_name, columns.language)
         statement = (
-            select(*keys, func.count())
+            select(columns.snapshot, *label, func.count())
             .where(columns.bot_id == bot_id, columns.snapshot >= since)
-            .group_by(*keys)
+            .group_by(columns.snapshot, *self._exactly(*label))
         )
         for time, task_name, language, number in self.connection.execute(statement):
             yield as_utc(time), task_name or "", language or "", number
@@ -93,10 +93,16 @@ class SnapshotHistory:
         statement = (
             select(columns.sentence, *label, surplus)
             .where(columns.bot_id == bot_id, columns.snapshot.in_([before, after]))
-            .group_by(columns.sentence, *label)
+            .group_by(*self._exactly(columns.sentence, *label))
             .having(surplus != 0)
-            .order_by(columns.sentence)
+            .order_by(*self._exactly(columns.sentence))
         )
         found: Any = self.connection.execution_options(stream_results=True, max_row_buffer=_FETCH)
         for sentence, task_name, kind, language, number in found.execute(statement):
             yield sentence, (task_name or "", kind or "", language or ""), int(number)
+
+    def _exactly(self, *texts: Column[Any]) -> tuple[Any, ...]:
+        """Return what tells texts apart: in MySQL's collation, "a" equals "a " with a space at its end."""
+        if self.connection.dialect.name not in MYSQL:
+            return texts
+        return (*texts, *map(func.char_length, texts))

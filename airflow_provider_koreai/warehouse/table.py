@@ -92,7 +92,7 @@ def analytics_table(name: object) -> Table:
         Column("language", _text()),
         Column("channel", _text()),
         Column("user_id", _text()),
-        Column("details", _text(), info=_JSON),
+        Column("details", _text()),
         Column("interval_start", _time(), nullable=False, info=_EXACT),
         Column("interval_end", _time()),
         Column("loaded_at", _time()),

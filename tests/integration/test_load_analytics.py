@@ -124,9 +124,7 @@ def test_a_channel_replaces_its_own_rows_only(warehouse, tmp_path):
 
 def test_a_row_of_another_channel_is_refused(warehouse, tmp_path):
     path = write(tmp_path / "said.jsonl", event(0, "a", channel="sms"), event(0, "b"))
-    with pytest.raises(
-        KoreAIFileError, match=r"Row 2 of the file is of the channel 'rtm', not of channel='sms'"
-    ):
+    with pytest.raises(KoreAIFileError, match=r"Row 2 belongs to channel 'rtm', not to channel='sms'"):
         load(warehouse, path, 0, 1, channel="sms")
     assert warehouse.table not in warehouse.tables()
 
@@ -136,7 +134,8 @@ def test_a_row_outside_the_interval_is_refused_and_the_table_stays_as_it_is(ware
     load(warehouse, write(tmp_path / "first.jsonl", event(0, "a")), 0, 1)
     path = write(tmp_path / "next.jsonl", event(0.5, "b"), event(1, "c"))
     with pytest.raises(
-        KoreAIFileError, match=r"Row 2 .* is of 2026-11-24T01:00:00\+00:00.*Nothing was loaded"
+        KoreAIFileError,
+        match=r"Row 2 is from 2026-11-24T01:00:00\+00:00, outside the interval start=.*Nothing was loaded",
     ):
         load(warehouse, path, 0, 1)
     assert sentences(warehouse) == ["a"]
@@ -216,6 +215,16 @@ def test_a_file_that_is_missing_is_named(sqlite, tmp_path):
         KoreAIFileError, match=r"path='.*x\.jsonl'.*there is no such file\. Nothing was loaded"
     ):
         load(sqlite, tmp_path / "x.jsonl", 0, 1)
+
+
+def test_details_that_are_not_text_are_refused(postgresql, tmp_path):
+    path = write(tmp_path / "said.jsonl", event(0, "a", session="s-1"))
+    load(postgresql, path, 0, 1)
+    postgresql.run(f"ALTER TABLE {postgresql.table} ALTER details TYPE jsonb USING details::jsonb")
+    with pytest.raises(
+        KoreAIConfigurationError, match="cannot hold analytics: details is JSONB instead of TEXT"
+    ):
+        load(postgresql, path, 0, 1)
 
 
 def test_a_table_of_utterances_is_refused(warehouse, tmp_path):

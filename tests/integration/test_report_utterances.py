@@ -101,6 +101,20 @@ def test_the_numbers_are_those_of_the_comparison(warehouse, tmp_path):
     assert numbers["rows"] == compared["rows_after"]
 
 
+def test_texts_that_differ_in_a_space_at_the_end_are_two(warehouse, tmp_path):
+    load(warehouse, tmp_path, "st-2", TUESDAY, [("A", "one", "en"), ("A", "two", "en"), ("B ", "two", "en")])
+    load(
+        warehouse, tmp_path, "st-2", WEDNESDAY, [("A", "one ", "en"), ("B", "two", "en"), ("B ", "two", "en")]
+    )
+    numbers = report(warehouse, tmp_path / "report.html", bot_ids="st-2")["bots"]["st-2"]
+    assert {key: numbers[key] for key in ("tasks", "added", "removed", "moved")} == {
+        "tasks": 3,
+        "added": 1,
+        "removed": 1,
+        "moved": 1,
+    }
+
+
 def test_the_page_shows_each_bot_with_its_tasks_and_languages(warehouse, tmp_path):
     path = tmp_path / "folder" / "report.html"
     report(warehouse, path)
