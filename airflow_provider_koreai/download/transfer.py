@@ -105,7 +105,7 @@ class Body:
         )
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the response."""
         self._response.close()
 
     def read(self) -> bytes | Trouble:
@@ -293,10 +293,10 @@ def content_range(headers: Mapping[str, str]) -> tuple[int, int, int | None] | N
 
 def validator_of(headers: Mapping[str, str]) -> str | None:
     """
-    Give what ``If-Range`` may name (RFC 9110, 13.1.5): a strong ETag, or, without any ETag, a strong date.
+    Return the value to send in ``If-Range`` (RFC 9110, 13.1.5): a strong ETag, or, without any ETag, a strong date.
 
     :param headers: the answer's headers.
-    :return: the value to send; None where the file cannot be continued safely.
+    :return: None where the file cannot be continued safely.
     """
     etag = headers.get("ETag", "").strip()
     if etag:

@@ -1,10 +1,10 @@
 """
 Pairs of texts that are nearly the same, found without comparing each text with each other one.
 
-Two texts are as much alike as 1 minus the number of characters that must be inserted and deleted to make one of the other,
-divided by the number of characters of both. It follows how many pairs of neighbouring characters, and how many single
-ones, two texts that are alike have in common at least. These are counted for thousands of texts at once, each a bit in
-large numbers, and only the few that have as many go to rapidfuzz. No pair is lost by that.
+Similarity is 1 minus the number of characters that must be inserted and deleted to turn one text into the other, divided by
+the number of characters of both. It follows how many pairs of neighbouring characters, and how many single ones, two texts
+that are alike have in common at least. These are counted for thousands of texts at once, each a bit in large numbers, and
+only the few that have as many go to rapidfuzz. No pair is lost by that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Texts, and characters, of a block, which limits the memory that its masks take.
 _BLOCK, _BLOCK_CHARACTERS = 4096, 1 << 18
 # What all the work may cost, in nanoseconds, as measured: for each character whose pairs are counted, for each
-# comparison, and for each pair of characters in it. It is no clock, so that a check finds the same each time.
+# comparison, and for each pair of characters in it. Not wall-clock time, so the result is the same on every run.
 _BUDGET = 30e9
 _COST_OF_COUNTING, _COST_OF_COMPARING, _COST_OF_CELL = 1_000, 800, 0.1
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from airflow_provider_koreai.text import encodable
 from airflow_provider_koreai.utterances.model import LONGEST_SENTENCE
 
 # What ends a sentence or a clause in the scripts of the world, as NFKC leaves it.
 _END = ".,;:!?\u2026\u203d\u3002\u3001\uff61\u061f\u060c\u061b\u06d4\u0964\u0965\u0589\u055c\u055e\u05c3\u104b\u1362\u1367\u1368\u17d4\u17d5\u0f0d\u1803 "
 # All but tabs and line ends.
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
-_HALF = re.compile("[\ud800-\udfff]")
 _DOTTED = str.maketrans({"I": "\u0131", "\u0130": "i"})
 _TURKIC = ("tr", "az")
 
@@ -48,7 +48,7 @@ def unusable(sentence: str) -> str:
         return "empty"
     if len(sentence) > LONGEST_SENTENCE:
         return f"{len(sentence):,} characters; Kore.ai accepts {LONGEST_SENTENCE:,}"
-    if _HALF.search(sentence):
+    if encodable(sentence) != sentence:
         return "contains half a surrogate pair"
     if found := _CONTROL.search(sentence):
         return f"contains the control character U+{ord(found[0]):04X}"

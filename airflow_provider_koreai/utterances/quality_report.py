@@ -34,7 +34,7 @@ _SECTIONS = (
     (THIN_TASK, "Thin tasks", "Fewer than {min_per_task:,} different sentences in a language.", "task"),
     (MISSING_LANGUAGE, "Tasks that lack a language", "Other tasks have it.", "task"),
     (DUPLICATE, "Duplicates", "The same sentence again in its task and language.", "repeat"),
-    (UNUSABLE, "Unusable sentences", "They train nothing.", "sentence"),
+    (UNUSABLE, "Unusable sentences", "Kore.ai cannot train with them.", "sentence"),
 )
 
 

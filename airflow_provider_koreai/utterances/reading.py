@@ -121,7 +121,7 @@ def _looks_like_json(stream: io.BufferedReader) -> bool:
 
 
 def csv_reader(lines: Iterable[str]) -> Any:
-    """Read CSV as strictly as a download is checked: a stray quote is an error, not a guess."""
+    """Read CSV more strictly than a download is checked: text after a closing quote is an error, not a guess."""
     # The library's limit on a cell, 128 KiB by default, applies to the whole process, so it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE))
     return csv.reader(lines, strict=True)

@@ -163,7 +163,7 @@ class Loader:
                 f"table={self.table.info['name']!r} has the snapshot of {snapshot.time.isoformat()} of bot {snapshot.bot_id} "
                 f"from an export of {before.isoformat()}, and this export is of {now.isoformat()}, more than a day younger: "
                 "an export always has the bot's utterances of now, not of the day that is cleared. Nothing was loaded. Pass "
-                "rewrite_history=True to replace the snapshot all the same."
+                "rewrite_history=True to replace the snapshot anyway."
             )
 
     def _delete(self, connection: Connection, snapshot: Snapshot) -> int:
@@ -202,7 +202,7 @@ def _refuse_a_made_up_past(snapshot: Snapshot, ended: datetime) -> None:
             f"snapshot was not set, so it would be the run's time, {snapshot.time.isoformat()}. But the run's interval ended at "
             f"{ended.isoformat()}, and the export is of {now.isoformat()}, more than a day later: an export always has the "
             "bot's utterances of now, so a backfill cannot make a past. Nothing was loaded. Pass "
-            "rewrite_history=True to store it as that day's all the same, or pass the snapshot that you mean."
+            "rewrite_history=True to store it as that day's anyway, or pass the snapshot that you mean."
         )
 
 

@@ -53,15 +53,16 @@ def refuse_without_transactions(connection: Connection, conn_id: str) -> None:
     :raises KoreAIConfigurationError: the database has no transactions, or the connection is in autocommit.
     """
     name = connection.dialect.name
-    if name in _WITHOUT:
-        problem = f"is to a database without transactions ({name})"
-    elif _is_in_autocommit(connection):
-        problem = f"is in autocommit mode ({name}), so a rollback takes nothing back. Switch autocommit off in the connection"
-    elif name not in _WITH and not _takes_back(connection):
-        problem = f"is to a database in which a rollback takes nothing back ({name})"
+    if name not in _WITHOUT and _is_in_autocommit(connection):
+        problem = (
+            f"conn_id={conn_id!r} is in autocommit mode ({name}), so a rollback takes nothing back. Switch autocommit off in the "
+            "connection"
+        )
+    elif name in _WITHOUT or (name not in _WITH and not _takes_back(connection)):
+        problem = f"The database of conn_id={conn_id!r} ({name}) does not undo writes on rollback"
     else:
         return
-    raise KoreAIConfigurationError(f"conn_id={conn_id!r} {problem}. {_REMEDY}")
+    raise KoreAIConfigurationError(f"{problem}. {_REMEDY}")
 
 
 def refuse_engine_without_transactions(connection: Connection, table: Table) -> None:
