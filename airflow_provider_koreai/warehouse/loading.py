@@ -162,7 +162,7 @@ class Loader:
             raise KoreAIConfigurationError(
                 f"table={self.table.info['name']!r} has the snapshot of {snapshot.time.isoformat()} of bot {snapshot.bot_id} "
                 f"from an export of {before.isoformat()}, and this export is of {now.isoformat()}, more than a day younger: "
-                "an export always has the bot's utterances of now, not of the day that is cleared. Nothing was loaded. Pass "
+                "an export always reflects the bot's current state, not that of the day that is cleared. Nothing was loaded. Pass "
                 "rewrite_history=True to replace the snapshot anyway."
             )
 
@@ -200,8 +200,8 @@ def _refuse_a_made_up_past(snapshot: Snapshot, ended: datetime) -> None:
     if now - ended > _HISTORY:
         raise KoreAIConfigurationError(
             f"snapshot was not set, so it would be the run's time, {snapshot.time.isoformat()}. But the run's interval ended at "
-            f"{ended.isoformat()}, and the export is of {now.isoformat()}, more than a day later: an export always has the "
-            "bot's utterances of now, so a backfill cannot make a past. Nothing was loaded. Pass "
+            f"{ended.isoformat()}, and the export is of {now.isoformat()}, more than a day later: an export always "
+            "reflects the bot's current state, so a backfill cannot make a past. Nothing was loaded. Pass "
             "rewrite_history=True to store it as that day's anyway, or pass the snapshot that you mean."
         )
 
