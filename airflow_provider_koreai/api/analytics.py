@@ -31,7 +31,7 @@ TYPES = ("successintent", "failintent", "successtask", "failtask", "performance"
 # Rows of a page: as many as in Kore.ai's samples. Whether it accepts more is not documented.
 PAGE_SIZE = 50
 # A row holds the whole analysis of its sentence, so a page may be much larger than any other answer.
-MOST_BYTES = 64 << 20
+MOST_BYTES = 32 << 20
 # Pages of an interval: what has more does not end.
 MOST_PAGES = 20_000
 # How often the reading begins anew when rows came or went meanwhile.

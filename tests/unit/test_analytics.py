@@ -80,7 +80,7 @@ def test_a_page_may_be_much_larger_than_other_answers():
 
 def test_a_page_that_is_too_large_is_an_error_with_the_size():
     answer = ApiAnswer(200, {}, b" " * (MOST_BYTES + 1))
-    with pytest.raises(KoreAIRequestError, match=r"analytics of bot st-1 .*larger than 64 MiB"):
+    with pytest.raises(KoreAIRequestError, match=r"analytics of bot st-1 .*larger than 32 MiB"):
         read_page(REQUEST, answer, "c")
 
 
