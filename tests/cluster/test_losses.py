@@ -58,7 +58,7 @@ def test_a_file_is_stored_and_loaded_once_when_a_worker_is_killed_in_mid_downloa
         {"call": "download", "kind": "stall", "at": -10_000, "seconds": NEVER, "then": "close"},
     )
     run = fleet.export(cluster)
-    cluster.wait_until("a part is in the store", cluster.lake.uploads, 180)
+    cluster.wait_until("a part is in the store", lambda: cluster.lake.uploads(f"{fleet.prefix}/"), 180)
     (fetch,) = tasks(run, "fetch")
     assert fetch["state"] == "running"
     killed = kill_worker_of(cluster, fetch)
@@ -70,7 +70,7 @@ def test_a_file_is_stored_and_loaded_once_when_a_worker_is_killed_in_mid_downloa
     (fetch,) = tasks(run, "fetch")
     assert (fetch["try_number"], fetch["hostname"] != killed) == (2, True)
     # The upload of the killed worker: nobody but a lifecycle rule can know that it is not going on.
-    assert len(cluster.lake.uploads()) == 1
+    assert len(cluster.lake.uploads(f"{fleet.prefix}/")) == 1
 
 
 @pytest.mark.usefixtures("all_workers")

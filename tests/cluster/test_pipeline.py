@@ -46,6 +46,6 @@ def test_many_bots_get_from_export_to_table_in_spite_of_faults(
     fleet.check_success(cluster, run, timeout=900)
     fleet.check_whole(cluster, run)
     assert set(fleet.starts().values()) == {1}
-    assert cluster.lake.uploads() == []
+    assert cluster.lake.uploads(f"{fleet.prefix}/") == []
     # Both workers have had a share of it.
     assert {task["hostname"] for task in run.tasks()} >= set(WORKERS)

@@ -48,8 +48,7 @@ class Bucket:
         answer = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix)
         return [each["Key"] for each in answer.get("Contents", [])]
 
-    def uploads(self) -> list[str]:
+    def uploads(self, prefix: str = "") -> list[str]:
         """The keys of the uploads that were neither completed nor aborted."""
-        return [
-            each["Key"] for each in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
-        ]
+        answer = self.client.list_multipart_uploads(Bucket=self.name)
+        return [each["Key"] for each in answer.get("Uploads", []) if each["Key"].startswith(prefix)]
