@@ -90,8 +90,9 @@ def run(name: str) -> tuple[str, str]:
     if name == LOWEST:
         tests = ["tests/unit"]
     elif os.environ.get("COMPAT_SHORT") == "1":
-        # For .ci/run: without what takes long, and without the unit tests, which run on the lowest versions there.
-        slow = ("test_dbt.py", "test_concurrency.py")
+        # For .ci/run: without what takes long, what has little to do with Airflow, and the unit tests, which run on the
+        # lowest versions there.
+        slow = ("test_dbt.py", "test_concurrency.py", "test_fault_matrix.py", "download")
         tests = [*integration, *(f"--ignore=tests/integration/{file}" for file in slow)]
     else:
         tests = ["tests/unit", *integration, "tests/docs"]
