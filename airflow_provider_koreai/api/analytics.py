@@ -146,9 +146,9 @@ def read_page(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Page:
     by_name = by_folded_name(read_document(request, answer, conn_id))
     rows = by_name.get("result", [])
     if "result" not in by_name and "moreavailable" not in by_name:
-        raise unreadable(request, answer, conn_id, "has no result")
+        raise unreadable(request, answer, conn_id, "has no field 'result'")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise unreadable(request, answer, conn_id, "has a result that is not a list of objects")
+        raise unreadable(request, answer, conn_id, "has a field 'result' that is not a list of objects")
     return Page(rows, by_name.get("moreavailable") in (True, "true"))
 
 
@@ -242,7 +242,7 @@ class Untimed:
 
     def summary(self) -> str:
         """Return how many there are, in messages."""
-        return f"{self.number:,} of {self.rows:,} rows have no time that can be read in timestamp, for example {self.example!r:.80}"
+        return f"{self.number:,} of {self.rows:,} rows have an unreadable timestamp, for example {self.example!r:.80}"
 
 
 def without_personal(value: Any) -> Any:

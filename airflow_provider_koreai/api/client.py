@@ -163,7 +163,7 @@ def trusted_cas(settings: ConnectionSettings) -> str | None:
 
 
 def ca_stamp(settings: ConnectionSettings) -> FileStamp | None:
-    """Return a value that changes when the file of trusted CAs is replaced; None if there is no such file."""
+    """Return a value that changes whenever the CA file is replaced, or None if there is no such file."""
     cas = trusted_cas(settings)
     return None if cas is None else _stamp(cas)
 

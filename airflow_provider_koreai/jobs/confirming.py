@@ -113,7 +113,7 @@ class Confirmation:
         if verdict is Verdict.SUPERSEDED or self._came_between(seen, elapsed):
             self._log.warning(
                 "Somebody else started an export of bot %s right after this one: the status call reports %s, the start "
-                "answered %s. A task that waits for this one will fail because it was superseded.",
+                "answered %s. A task that waits for this one will find it superseded.",
                 self._started.bot_id,
                 describe(seen),
                 describe(started),

@@ -36,7 +36,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
 
     Sentences are compared in Unicode's form NFKC, case folded, with spaces collapsed, and without the punctuation at their
     end; in Turkish and Azerbaijani, i and dotless i are two letters. No word is left out, and none is reduced to its stem.
-    An unusable sentence is counted only as unusable; one without a task trains nothing and only counts among the rows.
+    An unusable sentence is counted only as unusable; one without a task cannot be trained, and counts only as a row.
 
     :param path: the file: CSV, JSON (also compressed) or Parquet; a local path, or a URL that Airflow's ObjectStoragePath
         understands. (templated)

@@ -161,6 +161,9 @@ class KoreAIImportUtterancesOperator(JobOperator):
         file.content.seek(0)
         # The ID of the uploaded file is as good as the file, so it stays in this task.
         uploaded = self._upload_hook.upload_file(file.content, file_type=file.file_type)
+        store: Any = context.get("task_state_store")
+        if store is not None and store.get(self.external_id_key):
+            self._forget(context)  # an import that is over must not be taken for this one
         # Also while the answer is awaited, during which the task may run out of time.
         self._has_started = True
         try:
@@ -174,8 +177,7 @@ class KoreAIImportUtterancesOperator(JobOperator):
             "file_type": file.file_type,
             "asked_for": self.asked_for(context),
         }
-        store: Any = context.get("task_state_store")
-        if store is not None and self.wait_for_completion:
+        if store is not None and self.wait_for_completion and self.durable:
             # At once: whatever else fails, a retry has to find it.
             store.set(self.external_id_key, note)
         context["ti"].xcom_push(key="import_id", value=started.import_id)
@@ -240,7 +242,7 @@ class KoreAIImportUtterancesOperator(JobOperator):
                 f"still be running. {check}"
             )
         return KoreAIImportUncertainError(
-            f"The import into bot {self.bot_id} was started, and then the task failed: {error} The import may still be "
+            f"The import into bot {self.bot_id} was started, and then the task failed: {str(error).rstrip('.')}. The import may still be "
             f"running. {check}"
         )
 

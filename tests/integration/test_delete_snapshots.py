@@ -125,14 +125,19 @@ def test_what_fails_midway_deletes_nothing(warehouse, tmp_path, monkeypatch):
     assert days(warehouse) == list(DAYS)
 
 
+def started_deletion(warehouse):
+    task = threading.Thread(target=lambda: (prepare_thread(), delete(warehouse, max_snapshots=1)))
+    task.start()
+    return task
+
+
 # SQLite has one writer at a time anyway.
 @pytest.mark.parametrize("warehouse", ["postgresql", "mariadb"], indirect=True)
 def test_it_waits_for_a_load_of_the_bot(warehouse):
     table = utterances_table(warehouse.table)
     with Database(warehouse.conn_id) as database, database.transaction() as connection:
         Target(database, table, create_table=False).lock(connection, "st-1")
-        task = threading.Thread(target=lambda: (prepare_thread(), delete(warehouse, max_snapshots=1)))
-        task.start()
+        task = started_deletion(warehouse)
         task.join(0.5)
         assert task.is_alive()
         assert days(warehouse) == list(DAYS)
@@ -145,8 +150,7 @@ def test_it_does_not_wait_for_a_load_of_a_bot_that_loses_nothing(warehouse):
     table = utterances_table(warehouse.table)
     with Database(warehouse.conn_id) as database, database.transaction() as connection:
         Target(database, table, create_table=False).lock(connection, "ST-1")
-        task = threading.Thread(target=lambda: (prepare_thread(), delete(warehouse, max_snapshots=1)))
-        task.start()
+        task = started_deletion(warehouse)
         task.join(30)
         assert days(warehouse) == ["2026-11-24"]
 
@@ -158,8 +162,7 @@ def test_of_many_bots_it_locks_the_table_and_waits_for_what_is_being_written(war
     with Database(warehouse.conn_id) as database, database.transaction() as connection:
         Target(database, table, create_table=False).lock(connection, "st-1")
         connection.execute(sqlalchemy.delete(table).where(table.c.bot_id == "st-1"))
-        task = threading.Thread(target=lambda: (prepare_thread(), delete(warehouse, max_snapshots=1)))
-        task.start()
+        task = started_deletion(warehouse)
         task.join(0.5)
         assert task.is_alive()
     task.join(30)

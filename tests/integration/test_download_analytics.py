@@ -155,7 +155,7 @@ def test_rows_whose_time_cannot_be_read_are_counted_in_a_warning(tmp_path, emula
     emulator.control.configure_bot(BOT, analytics_events=events)
     with everything_logged() as lines:
         assert fetch(tmp_path / "said.jsonl")["rows"] == 2
-    assert "1 of 2 rows have no time that can be read in timestamp, for example 'yesterday'" in "".join(lines)
+    assert "1 of 2 rows have an unreadable timestamp, for example 'yesterday'" in "".join(lines)
 
 
 def test_an_empty_interval_is_warned_of(tmp_path):

@@ -398,6 +398,27 @@ class TestAfterACrash:
         assert starts(emulator) == 1
         assert store.values
 
+    def test_the_note_of_one_that_is_over_is_not_taken_for_the_next(self, store, tmp_path, emulator):
+        emulator.control.configure_bot(BOT, import_seconds=0)
+        (tmp_path / "new.json").write_text(json.dumps(NEW[:1]))
+        task = operator("worker", str(tmp_path / "new.json"))
+
+        def run_out_of_time(*_):
+            raise AirflowTaskTimeout
+
+        task.hook.start_import = run_out_of_time
+        with pytest.raises(KoreAIImportTimeoutError):
+            run_task(task, new_context(task_state_store=store))
+        assert store.values == {}
+
+    @pytest.mark.parametrize("durable", [True, False])
+    def test_only_a_durable_task_keeps_a_note(self, path, emulator, durable):
+        store = FakeTaskStateStore()
+        emulator.control.configure_bot(BOT, import_seconds=3600)
+        with pytest.raises(TaskDeferred):
+            operator("deferrable", path, durable=durable).execute(new_context(task_state_store=store))
+        assert bool(store.values) == durable
+
     def test_one_that_koreai_does_not_know_is_started_anew(self, store, path, emulator):
         store.values["koreai_import"]["import_id"] = "bir-unknown"
         emulator.control.configure_bot(BOT, import_seconds=0)

@@ -157,7 +157,7 @@ def test_rows_whose_time_cannot_be_read_are_counted_in_a_warning(sqlite, tmp_pat
     path = write(tmp_path / "said.jsonl", event(0, "a"), {"utterance": "when?", "timestamp": "yesterday"})
     with caplog.at_level(logging.WARNING):
         load(sqlite, path, 0, 1)
-    assert "1 of 2 rows have no time that can be read in timestamp, for example 'yesterday'" in caplog.text
+    assert "1 of 2 rows have an unreadable timestamp, for example 'yesterday'" in caplog.text
 
 
 def test_a_file_without_any_time_that_can_be_read_is_refused(warehouse, tmp_path):
