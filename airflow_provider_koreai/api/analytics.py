@@ -8,6 +8,7 @@ documented.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,9 @@ PAGE_SIZE = 50
 MOST_BYTES = 32 << 20
 # Pages of an interval: what has more does not end.
 MOST_PAGES = 20_000
-# How often the reading begins anew when rows came or went meanwhile.
+# Readings in all, before giving up because rows come or go meanwhile.
 MOST_READINGS = 4
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 # Names of fields, without case, underscores and hyphens, that say who a user is, at any depth.
 PERSONAL = frozenset(
     {
@@ -149,7 +151,10 @@ def read_page(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Page:
         raise unreadable(request, answer, conn_id, "has no result")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise unreadable(request, answer, conn_id, "has a field 'result' that is not a list of objects")
-    return Page(rows, by_name.get("moreavailable") in (True, "true"))
+    more = by_name.get("moreavailable", by_name.get("availablemore"))
+    if more is None and len(rows) >= PAGE_SIZE:
+        raise unreadable(request, answer, conn_id, "does not say whether there is more (moreAvailable)")
+    return Page(rows, more in (True, "true"))
 
 
 class Reading:
@@ -204,7 +209,7 @@ def time_of(row: dict[str, Any]) -> datetime | None:
     """Return a row's time: a text in ISO 8601, or seconds or milliseconds since the epoch, also as a text."""
     value = timestamp_of(row)
     if isinstance(value, str):
-        if not value.isdecimal():
+        if not _NUMBER.fullmatch(value):
             return parse_time(value)
         # CSV and Parquet have texts only.
         value = float(value)

@@ -6,6 +6,7 @@ Airflow 2.11 calls assets datasets.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -96,8 +97,9 @@ def tell_outlets(
             if asset_of_alias is not None:
                 events[outlet].add(asset_of_alias(), extra=dict(extra))
         else:
-            # An asset, or a reference to one (`Asset.ref(...)`, Airflow 3).
-            events[outlet].extra.update(extra)
+            # An asset, or a reference to one (`Asset.ref(...)`, Airflow 3); what is for OpenLineage only has no event.
+            with suppress(TypeError):
+                events[outlet].extra.update(extra)
 
 
 def _wrong(uri: SplitResult, problem: str) -> ValueError:

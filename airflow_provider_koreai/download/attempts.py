@@ -92,7 +92,6 @@ class Attempts:
             body.close()
 
     def _pause(self, trouble: Trouble, vain: int) -> float:
-        if trouble.retry_after is not None:
-            return min(trouble.retry_after, LONGEST_ASKED_PAUSE)
         longest = min(FIRST_PAUSE * 2.0 ** max(vain - 1, 0), LONGEST_PAUSE)
-        return longest * (0.5 + 0.5 * random.random())  # noqa: S311 - spreads retries
+        backoff = longest * (0.5 + 0.5 * random.random())  # noqa: S311 - spreads retries
+        return max(backoff, min(trouble.retry_after or 0.0, LONGEST_ASKED_PAUSE))

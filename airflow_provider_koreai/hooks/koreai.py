@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Seconds. A secrets backend that does not answer looks like a connection that does not exist.
+LOOK_UP_PAUSES = (1.0, 2.0)
+
 
 class KoreAIHook(WayBackCalls, BaseHook):
     """
@@ -346,7 +349,8 @@ class KoreAIHook(WayBackCalls, BaseHook):
         except KoreAIRateLimitError as error:
             return True, f"Kore.ai answered, but its rate limit is reached; try again later. {error}"
         except KoreAIAuthError as error:
-            if error.status_code == 403:
+            # Kore.ai's documentation shows a missing scope as a 401.
+            if error.status_code == HTTPStatus.FORBIDDEN or "scope is incorrect" in str(error).lower():
                 return False, f"Kore.ai accepted the credentials, but the app lacks a scope. {error}"
             return False, f"Kore.ai refused the credentials. {error}"
         except KoreAIServerError as error:
@@ -398,7 +402,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
 
     def _read_settings(self) -> ConnectionSettings:
         try:
-            connection = self.get_connection(self.koreai_conn_id)
+            connection = self._look_ups()(self.get_connection, self.koreai_conn_id)
         except AirflowNotFoundException as error:
             raise self._no_connection() from error
         return self._settings_of(connection, connection.extra_dejson)
@@ -409,15 +413,35 @@ class KoreAIHook(WayBackCalls, BaseHook):
         from airflow_provider_koreai.version_compat import get_async_extra_dejson
 
         try:
-            connection = await get_async_connection(self.koreai_conn_id, hook=self)
+            look_ups = self._look_ups(asynchronous=True)
+            connection = await look_ups(get_async_connection, self.koreai_conn_id, hook=self)
         except AirflowNotFoundException as error:
             raise self._no_connection() from error
         return self._settings_of(connection, await get_async_extra_dejson(connection))
 
+    def _look_ups(self, *, asynchronous: bool = False) -> Any:
+        """Return what looks a connection up, and again if it was not found: perhaps a secrets backend was away."""
+        import tenacity
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            self.log.warning(
+                "Connection %r was not found; looking again in %.0f s",
+                self.koreai_conn_id,
+                state.upcoming_sleep,
+            )
+
+        return (tenacity.AsyncRetrying if asynchronous else tenacity.Retrying)(
+            stop=tenacity.stop_after_attempt(len(LOOK_UP_PAUSES) + 1),
+            wait=tenacity.wait_chain(*map(tenacity.wait_fixed, LOOK_UP_PAUSES)),
+            retry=tenacity.retry_if_exception_type(AirflowNotFoundException),
+            before_sleep=tell,
+            reraise=True,
+        )
+
     def _no_connection(self) -> KoreAIConfigurationError:
         return KoreAIConfigurationError(
-            f"Connection {self.koreai_conn_id!r} does not exist. Create it with type koreai, or pass the ID of another "
-            "connection as koreai_conn_id."
+            f"Connection {self.koreai_conn_id!r} does not exist, or Airflow's secrets backend could not be reached: Airflow "
+            "does not tell the two apart. Create it with type koreai, or pass the ID of another connection as koreai_conn_id."
         )
 
     def _settings_of(self, connection: Connection, extra: dict[str, Any]) -> ConnectionSettings:
@@ -518,7 +542,7 @@ class KoreAIHook(WayBackCalls, BaseHook):
         def tell(state: tenacity.RetryCallState) -> None:
             metrics.retried(request.bot_id, request.call)
             self.log.warning(
-                "Try %d of %d, again in %.1f s: %s",
+                "Attempt %d of %d failed; trying again in %.1f s: %s",
                 state.attempt_number,
                 max_tries,
                 state.upcoming_sleep,

@@ -321,6 +321,11 @@ def _compared(identity: ExportIdentity, other: ExportIdentity) -> str:
 def _text(name: str, value: object) -> str | None:
     if value is None or value == "":
         return None
+    if value == "None":
+        raise KoreAIConfigurationError(
+            f"{name}='None': the template in {name} found no value. Check the task ID that it names, and whether that task "
+            "has run, or pass the output of the export task, for example export.output."
+        )
     if not isinstance(value, str):
         raise KoreAIConfigurationError(
             f"{name} must be a string, not {type(value).__name__} ({value!r:.80}). "

@@ -170,8 +170,9 @@ class KoreAIDownloadAnalyticsOperator(WithHook, BaseOperator):
         start -= timedelta(seconds=seconds("overlap", self.overlap) if self.overlap else 0)
         if start == end:
             self.log.warning(
-                "start and end are both %s, so the interval is empty. A run that was started by hand may have no data "
-                "interval of its own: pass start and end.",
+                "start and end are both %s, so the interval is empty. On Airflow 3, a run has no interval of its own if it "
+                "was started by hand or by a plain cron schedule such as @daily: pass start and end, or use "
+                "CronDataIntervalTimetable.",
                 start.isoformat(),
             )
         return start, end

@@ -179,10 +179,10 @@ class KoreAIDownloadUtterancesOperator(WithHook, BaseOperator):
         counts. (templated)
     :param min_rows: fail, and keep the earlier file, if the new one has fewer rows. Default None: no such check.
         (templated)
-    :param max_bytes: fail, and keep the earlier file, if the new one is larger. Default None: no limit.
+    :param max_bytes: fail, and keep the earlier file, if the new one is larger. Default None: no limit. (templated)
     :param overwrite: replace a file that is there (the default). False fails before anything is fetched; only a retry
         accepts a file with the same content, which an earlier try has then published.
-    :param compression: ``gzip`` or ``zstd`` for the stored file. Default None: as it came.
+    :param compression: ``gzip`` or ``zstd`` for the stored file. Default None: as it came. (templated)
     :param storage_conn_id: ID of the connection for the object store of ``path``. (templated)
     :param koreai_conn_id: ID of a connection of type ``koreai``. Default ``koreai_default``. (templated)
 
@@ -201,6 +201,8 @@ class KoreAIDownloadUtterancesOperator(WithHook, BaseOperator):
         "on_superseded",
         "newer_than",
         "min_rows",
+        "max_bytes",
+        "compression",
         "storage_conn_id",
         "koreai_conn_id",
     )

@@ -130,7 +130,8 @@ class KoreAIExportStatusSensor(BaseSensorOperator):
         except AirflowSensorTimeout:
             # Airflow's own text names neither the export nor what was wrong.
             problem = timeout_text(self._observer.watch, self.timeout, self._observer.trouble)
-        raise AirflowSensorTimeout(problem)
+        with self._skipping():
+            raise AirflowSensorTimeout(problem)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         if time.monotonic() < self._not_before:

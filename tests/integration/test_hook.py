@@ -10,6 +10,7 @@ import socket
 import tracemalloc
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zstandard
@@ -25,6 +26,7 @@ from airflow_provider_koreai.exceptions import (
     KoreAIRequestError,
     KoreAIServerError,
 )
+from airflow_provider_koreai.hooks import koreai as hooks
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 from airflow_provider_koreai.jobs.export import ExportStatus
 
@@ -200,8 +202,28 @@ def test_a_gateways_4xx_is_trouble(hook, emulator, way, status, body):
     assert not isinstance(caught.value, AirflowFailException)
 
 
+@pytest.fixture
+def look_ups_without_pauses(monkeypatch):
+    monkeypatch.setattr(hooks, "LOOK_UP_PAUSES", (0.0, 0.0))
+
+
 @both_clients
-def test_a_missing_connection_is_a_configuration_error_that_is_not_retried(way):
+def test_a_secrets_backend_that_is_away_for_a_moment_is_asked_again(
+    hook, emulator, way, monkeypatch, look_ups_without_pauses
+):
+    hook.start_export(BOT)
+    variable = "AIRFLOW_CONN_KOREAI_DEFAULT"
+    monkeypatch.delenv(variable)
+
+    def comes_back(*said):
+        monkeypatch.setenv(variable, emulator.connection_json())
+
+    monkeypatch.setattr(KoreAIHook, "log", SimpleNamespace(warning=comes_back))
+    assert ask(KoreAIHook(), way).bot_id == BOT
+
+
+@both_clients
+def test_a_missing_connection_is_a_configuration_error_that_is_not_retried(way, look_ups_without_pauses):
     with pytest.raises(KoreAIConfigurationError, match="'no_such_connection' does not exist") as caught:
         ask(KoreAIHook("no_such_connection"), way)
     assert isinstance(caught.value, AirflowFailException)
@@ -494,8 +516,13 @@ def test_the_test_button_works_with_the_printed_host_and_the_port_that_airflow_d
     assert KoreAIHook().test_connection()[0]
 
 
-def test_the_test_button_tells_a_missing_scope(hook, emulator):
-    emulator.control.configure_bot(BOT, scope=False)
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_test_button_tells_a_missing_scope(hook, emulator, status):
+    if status == 403:
+        emulator.control.configure_bot(BOT, scope=False)
+    else:
+        said = "Permission denied. Scope is incorrect!"
+        emulator.control.add_fault(BOT, "status", "http", status=status, msg=said, times=-1)
     works, said = hook.test_connection()
     assert not works
     assert said.startswith("Kore.ai accepted the credentials, but the app lacks a scope.")

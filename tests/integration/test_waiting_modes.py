@@ -295,11 +295,12 @@ def test_soft_fail_and_never_fail_skip(mode, emulator, how, why):
 
 
 @sensor_modes
-def test_soft_fail_skips_past_the_timeout(mode, emulator):
+@pytest.mark.parametrize("how", ["soft_fail", "never_fail"])
+def test_soft_fail_and_never_fail_skip_past_the_timeout(mode, emulator, how):
     emulator.control.configure_bot(BOT, seconds=3600)
     started = KoreAIHook().start_export(BOT)
     with pytest.raises(AirflowSkipException):
-        wait_for(mode, started, timeout=0.3, soft_fail=True)
+        wait_for(mode, started, timeout=0.3, **{how: True})
 
 
 @sensor_modes

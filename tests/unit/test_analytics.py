@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_koreai.api.analytics import (
     MOST_BYTES,
+    PAGE_SIZE,
     Page,
     Query,
     Reading,
@@ -71,6 +72,17 @@ def test_an_answer_of_another_shape_is_not_the_apis(body):
 def test_names_are_read_in_any_case():
     body = {"MoreAvailable": "true", "Result": rows(1)}
     assert read_page(REQUEST, ApiAnswer(200, {}, json.dumps(body).encode()), "c") == Page(rows(1), True)
+
+
+def test_another_name_of_the_field_that_says_whether_there_is_more_is_known():
+    body = {"result": rows(1), "availableMore": True}
+    assert read_page(REQUEST, ApiAnswer(200, {}, json.dumps(body).encode()), "c") == Page(rows(1), True)
+
+
+def test_a_full_page_that_does_not_say_whether_there_is_more_is_refused():
+    body = {"result": rows(*range(PAGE_SIZE))}
+    with pytest.raises(KoreAIRequestError, match="does not say whether there is more"):
+        read_page(REQUEST, ApiAnswer(200, {}, json.dumps(body).encode()), "c")
 
 
 def test_a_page_may_be_much_larger_than_other_answers():
@@ -144,7 +156,10 @@ def test_a_row_without_a_time_that_can_be_read_stays():
 
 @pytest.mark.parametrize(
     "value",
-    ["2026-11-01T00:00:00Z", 1793491200, 1793491200000, "1793491200000", "2026-11-01T01:00:00+01:00"],
+    [
+        *("2026-11-01T00:00:00Z", "2026-11-01T01:00:00+01:00"),
+        *(1793491200, 1793491200000, "1793491200000", "1793491200000.0"),
+    ],
 )
 def test_a_time_may_be_written_in_several_ways(value):
     assert time_of({"Timestamp": value}) == QUERY.start

@@ -95,3 +95,13 @@ def test_the_event_of_a_reference_to_an_asset_gets_the_same_extra():
     events = defaultdict(lambda: SimpleNamespace(extra={}))
     tell_outlets(references, events, {"rows": 7}, lambda: koreai_asset("st-1"))
     assert [events[reference].extra for reference in references] == [{"rows": 7}, {"rows": 7}]
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="on Airflow 2, every outlet has an event")
+def test_an_outlet_that_is_for_openlineage_only_is_passed_over():
+    from airflow.providers.common.compat.lineage.entities import File
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+
+    events = OutletEventAccessors()
+    tell_outlets([File(url="s3://lake/x.csv"), Asset(uri=URI)], events, {"rows": 7})
+    assert events[Asset(uri=URI)].extra == {"rows": 7}

@@ -311,6 +311,11 @@ class TestIdentityArguments:
         with pytest.raises(KoreAIConfigurationError, match=rf"{name} must be a string"):
             ExportIdentity.of(**{name: value})
 
+    @pytest.mark.parametrize("name", ["request_id", "requested_time"])
+    def test_a_template_that_found_nothing_is_named(self, name):
+        with pytest.raises(KoreAIConfigurationError, match=f"{name}='None': the template"):
+            ExportIdentity.of(**{name: "None"})
+
     @pytest.mark.parametrize("value", ["xml", "csvs", 5, True, ["csv"]])
     def test_an_unknown_file_type_is_named_with_the_accepted_ones(self, value):
         with pytest.raises(KoreAIConfigurationError, match=r"file_type=.*csv, json"):

@@ -94,7 +94,8 @@ def test_a_training_of_somebody_else_is_still_waited_out():
 
 
 @each
-def test_a_connection_that_does_not_exist_comes_back_as_the_tasks_error(kind):
+def test_a_connection_that_does_not_exist_comes_back_as_the_tasks_error(kind, monkeypatch):
+    monkeypatch.setattr("airflow_provider_koreai.hooks.koreai.LOOK_UP_PAUSES", (0.0,))
     event = asyncio.run(first_event(kind(**JOBS[kind], koreai_conn_id="koreai_missing")))
     with pytest.raises(KoreAIConfigurationError, match="'koreai_missing' does not exist"):
         result_of_event(json.loads(json.dumps(event.payload)), ())

@@ -165,6 +165,14 @@ def test_retry_after_is_honoured(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> N
     assert pauses == [7.0]
 
 
+def test_a_retry_after_of_nothing_shortens_no_pause(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(attempts, "time", SimpleNamespace(sleep=pauses.append))
+    bot.fault("http", status=503, headers={"Retry-After": "0"})
+    bot.download()
+    assert pauses[0] > 0
+
+
 def test_an_expired_link_is_renewed(bot: Bot) -> None:
     bot.fault("expired")
     assert bot.download().rows == 3000
