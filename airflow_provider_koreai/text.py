@@ -1,4 +1,4 @@
-"""What JSON can express, but databases cannot store: NUL characters and halves of surrogate pairs."""
+"""What JSON can express, but databases cannot store: NUL characters and unpaired surrogates."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def storable(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """Replace halves of surrogate pairs, which UTF-8 cannot express, with U+FFFD."""
+    """Replace unpaired surrogates, which UTF-8 cannot express, with U+FFFD."""
     return _HALVES.sub(_REPLACEMENT, text)

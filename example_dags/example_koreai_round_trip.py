@@ -6,7 +6,9 @@ writes the right task for a sentence into a second table, ``koreai_corrections``
 
 .. code-block:: sql
 
-    CREATE TABLE koreai_corrections (bot_id text, language text, sentence text, task_name text);
+    CREATE TABLE koreai_corrections (
+        bot_id text, language text, sentence text, task_name text, PRIMARY KEY (bot_id, language, sentence)
+    );
 
 The DAG takes the bot's latest snapshot with these corrections, backs the bot up, imports the whole set, checks that the
 bot has it, trains the bot and runs its batch test. It is started by hand: an import replaces what the bot has. Change
@@ -87,6 +89,8 @@ with DAG(
         bot_id="{{ params.bot_id }}",
         path=corrected(),
         backup_path="{{ params.folder }}/backup/{{ params.bot_id }}/",
+        # A sentence that leaves one of two tasks is twice in the other; rows without a sentence cannot be imported.
+        on_invalid="drop",
         max_removed_fraction=0.1,
         test_suite="Developer defined utterances",
         min_f1="{{ params.min_f1 }}",

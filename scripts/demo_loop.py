@@ -80,7 +80,8 @@ def correct_some() -> list[str]:
             (WRONG, CORRECTIONS),
         ).fetchall()
         database.execute(
-            "create table koreai_corrections (bot_id text, language text, sentence text, task_name text)"
+            "create table koreai_corrections (bot_id text, language text, sentence text, task_name text, "
+            "primary key (bot_id, language, sentence))"
         )
         database.executemany(
             "insert into koreai_corrections values (?, ?, ?, ?)", [(*row, RIGHT) for row in found]

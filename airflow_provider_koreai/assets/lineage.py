@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_koreai.assets.koreai import asset_uri
-from airflow_provider_koreai.storage.paths import local_path
+from airflow_provider_koreai.storage.paths import PathArgument, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,17 +21,18 @@ _SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 _JSON_COLUMNS = ("taskName", "sentence", "type", "entities", "language")
 
 
-def dataset_name(path: str) -> tuple[str, str]:
+def dataset_name(path: object) -> tuple[str, str]:
     """
     Return a file's namespace and name, see https://openlineage.io/docs/spec/naming.
 
     A connection ID in a URL is not part of the name.
     """
-    local = local_path(path)
+    text = PathArgument.parse(path).text
+    local = local_path(text)
     if local is not None:
         return "file", local
     # Not urlsplit: an object's key may contain # and ?.
-    scheme, _, rest = path.partition("://")
+    scheme, _, rest = text.partition("://")
     authority, _, key = rest.partition("/")
     scheme = scheme.lower()
     return f"{_SCHEMES.get(scheme, scheme)}://{authority.rpartition('@')[2]}", key

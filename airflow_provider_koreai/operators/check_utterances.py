@@ -51,7 +51,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
     :param max_duplicates: fail if more rows than this repeat a sentence of their task and language. (templated)
     :param max_thin_tasks: fail if more tasks than this have fewer than ``min_per_task`` sentences in a language. (templated)
     :param max_unusable: fail if more sentences than this are empty, longer than 3,000 characters (Kore.ai's limit), or
-        have control characters other than tabs and line breaks. (templated)
+        have control characters other than tabs and line breaks, or unpaired surrogates. (templated)
     :param similarity: how much alike, letter by letter, two sentences must be to count as nearly the same, from 0 to 1.
         Default 0.9. (templated)
     :param on_violation: what to do if a limit is exceeded: ``fail`` (the default); ``skip`` this task, and with it the tasks
@@ -156,7 +156,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
             )
         if exceeded:
             error = KoreAIQualityError(
-                f"path={self.path!r:.200} is beyond its limits: {'; '.join(exceeded)}. All numbers: {numbers}. Correct the "
+                f"path={self.path!r:.200} exceeds its limits: {'; '.join(exceeded)}. All numbers: {numbers}. Correct the "
                 "utterances or, if they are meant to be so, adjust the limit, and clear this task."
             )
             settle(self, on_violation, error, exceeded, result, context)
@@ -165,6 +165,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
     def _check(self, limits: Limits) -> tuple[Quality, list[str]]:
         """Check the file, and write detail and report; return also what is beyond the limits."""
         from airflow_provider_koreai.storage.output import Output
+        from airflow_provider_koreai.storage.paths import PathArgument
         from airflow_provider_koreai.utterances.detail import DetailWriter
         from airflow_provider_koreai.utterances.examining import examine
         from airflow_provider_koreai.utterances.quality import (
@@ -193,7 +194,7 @@ class KoreAICheckUtterancesOperator(BaseOperator):
                 def observe(finding: Finding) -> None:
                     detail.write(finding.columns())
 
-            quality = Quality(self.path, observe)
+            quality = Quality(PathArgument.of_file(self.path).text, observe)
             try:
                 examine(quality, file_type, storage_conn_id, min_per_task, near_pairs)
             except KoreAIFileError as error:

@@ -111,7 +111,7 @@ class KoreAIReportUtterancesOperator(BaseOperator):
             for key in ("rows", "added", "removed", "moved")
         }
         self.log.info("Reported %s utterances of %s bots in %s", total["rows"], len(bots), self.report_path)
-        return {"report_path": self.report_path, "table": self.table, **total, "bots": bots}
+        return {"report_path": str(self.report_path), "table": self.table, **total, "bots": bots}
 
 
 def _history(source: SnapshotHistory, bot_id: str, number: int) -> History | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
 from airflow_provider_koreai.storage.compression import compressor_factory
+from airflow_provider_koreai.text import encodable
 from airflow_provider_koreai.utterances.detail import DetailWriter
 from airflow_provider_koreai.utterances.reading import csv_reader, open_export
 
@@ -90,7 +91,7 @@ class _Lines:
             self._output.write(self._compressor.flush())
 
     def write(self, row: dict[str, Any]) -> None:
-        data = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        data = encodable(json.dumps(row, ensure_ascii=False)).encode() + b"\n"
         self._output.write(data if self._compressor is None else self._compressor.compress(data))
 
 

@@ -58,7 +58,7 @@ def convert_utterances(
             writer.write([*texts, _json_texts(entities), _json_texts(extra)])
     if writer.replaced:
         log.warning(
-            "%s texts of %s contain half a surrogate pair, which UTF-8 cannot express; %s has U+FFFD in its place",
+            "%s texts of %s contain an unpaired surrogate, which UTF-8 cannot express; %s has U+FFFD in its place",
             f"{writer.replaced:,}",
             path,
             output.argument.text,

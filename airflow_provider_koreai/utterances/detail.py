@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError
 from airflow_provider_koreai.storage.compression import compressor_factory
+from airflow_provider_koreai.text import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +83,7 @@ class _CsvWriter:
             self._output.write(self._compressor.flush())
 
     def write(self, rows: Sequence[Sequence[str | None]]) -> None:
-        data = csv_text(rows).encode("utf-8", "replace")
+        data = encodable(csv_text(rows)).encode()
         self._output.write(data if self._compressor is None else self._compressor.compress(data))
 
 

@@ -74,6 +74,7 @@ def is_usable(sentence: str, task: str, language: str, quality: Quality) -> bool
         quality.tasks[task][language] += 0
     else:
         quality.without_task += 1
-    if problem := unusable(sentence):
+    problem = unusable(sentence)
+    if task and problem:
         quality.add(Finding(UNUSABLE, task, language, storable(sentence), note=problem))
     return bool(task and not problem)

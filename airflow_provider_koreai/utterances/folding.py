@@ -49,7 +49,7 @@ def unusable(sentence: str) -> str:
     if len(sentence) > LONGEST_SENTENCE:
         return f"{len(sentence):,} characters; Kore.ai accepts {LONGEST_SENTENCE:,}"
     if encodable(sentence) != sentence:
-        return "contains half a surrogate pair"
+        return "contains an unpaired surrogate"
     if found := _CONTROL.search(sentence):
         return f"contains the control character U+{ord(found[0]):04X}"
     return ""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from airflow_provider_koreai.arguments import choice
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIFileError
+from airflow_provider_koreai.utterances.checks import BYTE_ORDER_MARK
 from airflow_provider_koreai.utterances.detail import csv_text
 from airflow_provider_koreai.utterances.json_array import JsonArrayParser
 from airflow_provider_koreai.utterances.model import LONGEST_SENTENCE
@@ -97,7 +98,7 @@ def import_file(
         digest = hashlib.sha256()
         try:
             with open_export(path, file_type, storage_conn_id) as (kind, stream):
-                for chunk in _json_of(read_parquet(stream)) if kind == "parquet" else _chunks(stream):
+                for chunk in _json_of(read_parquet(stream)) if kind == "parquet" else _text_of(stream):
                     digest.update(chunk)
                     copy.write(chunk)
         except FileNotFoundError as error:
@@ -213,6 +214,15 @@ _REMEDY_FOR_ENTITIES = {
 }
 
 
+def _text_of(stream: BinaryIO) -> Iterator[bytes]:
+    """Read a file without the byte-order mark that spreadsheets write, and that would be part of the first column's name."""
+    beginning = b""
+    while len(beginning) < len(BYTE_ORDER_MARK) and (data := stream.read(_CHUNK)):
+        beginning += data
+    yield beginning.removeprefix(BYTE_ORDER_MARK)
+    yield from _chunks(stream)
+
+
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     while chunk := stream.read(_CHUNK):
         yield chunk
@@ -262,7 +272,7 @@ def _check_header(file: ImportFile) -> None:
         cast("BinaryIO", _Reader(file.content)), "utf-8-sig", "replace", newline=""
     ) as text:
         try:
-            header = [name.strip() for name in next(csv_reader(text), [])]
+            header: list[str] = next(csv_reader(text), [])
         except csv.Error:
             # The csv module's complaint would mislead: the file may be no CSV at all.
             raise KoreAIFileError(f"Line 1 is not a CSV header. {_HEADER}") from None
@@ -294,7 +304,7 @@ def _problems(file: ImportFile) -> tuple[int, list[_Problem]]:
     # Of each task and language, the digests of the sentences, which may be long, and their first rows.
     places: defaultdict[tuple[str | None, str | None], dict[bytes, int]] = defaultdict(dict)
     for number, ((task, sentence, _, language, _, _), _) in enumerate(_rows(file), start=1):
-        # JSON may have half a surrogate pair.
+        # JSON may have an unpaired surrogate.
         digest = hashlib.blake2b(sentence.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         first = places[task, language].setdefault(digest, number)
         text = _problem(task, sentence)

@@ -51,7 +51,7 @@ class ParquetWriter:
         from pyarrow import parquet
 
         self.rows = 0
-        #: The number of texts in which half a surrogate pair became U+FFFD.
+        #: The number of texts in which an unpaired surrogate became U+FFFD.
         self.replaced = 0
         self._arrow = pyarrow
         self._schema = pyarrow.schema(
@@ -155,7 +155,8 @@ def _holds_texts(kind: Any) -> bool:
     types = arrow_library().types
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind))
+    # Of a column without any value, some libraries do not know that it has texts.
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind))
 
 
 def _parsed(number: int, name: str, text: str, kind: type) -> Any:

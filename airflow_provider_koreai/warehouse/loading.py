@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from airflow_provider_koreai.warehouse.rows import Columns
 
 log = logging.getLogger(__name__)
-KEEP = ("all", "latest")
 # How much younger than what it stands for an export may be: a run that was late, or was retried the next morning.
 _HISTORY = timedelta(days=1)
 
@@ -201,7 +200,7 @@ def _refuse_a_made_up_past(snapshot: Snapshot, ended: datetime) -> None:
         raise KoreAIConfigurationError(
             f"snapshot was not set, so it would be the run's time, {snapshot.time.isoformat()}. But the run's interval ended at "
             f"{ended.isoformat()}, and the export is of {now.isoformat()}, more than a day later: an export always "
-            "reflects the bot's current state, so a backfill cannot make a past. Nothing was loaded. Pass "
+            "reflects the bot's current state, so a backfill cannot bring back an earlier one. Nothing was loaded. Pass "
             "rewrite_history=True to store it as that day's anyway, or pass the snapshot that you mean."
         )
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     # Task names, sentences, types, languages and entities of some utterances.
     Columns = tuple[Sequence[Any], Sequence[str], Sequence[Any], Sequence[Any], Sequence[tuple[Any, ...]]]
 
-ON_UNSTORABLE = ("fail", "replace")
 # Utterances at a time. More are slower: they leave the processor's cache and give Python's garbage collector work.
 BATCH_SIZE = 200
 # More than any bot has; each count becomes part of the XCom.
@@ -35,7 +34,7 @@ class Batches:
     """
     The utterances of a file, some at a time, checked and counted as they pass.
 
-    :param on_unstorable: what to do about NUL and half surrogate pairs, which databases do not take: ``fail``, or
+    :param on_unstorable: what to do about NUL and unpaired surrogates, which databases do not take: ``fail``, or
         ``replace`` them with U+FFFD.
     """
 
@@ -74,7 +73,7 @@ class Batches:
             return utterance
         if not self._replace:
             raise KoreAIFileError(
-                f"Row {row:,} of the file, not counting its header, contains a NUL character or half a surrogate pair, which "
+                f"Row {row:,} of the file, not counting its header, contains a NUL character or an unpaired surrogate, which "
                 "databases do not accept. Pass on_unstorable='replace' to store U+FFFD instead."
             )
         task, sentence, kind, language = (text and storable(text) for text in utterance[:4])
@@ -92,7 +91,7 @@ def entities_text(entities: tuple[Any, ...]) -> str:
     if not entities:
         return "[]"
     text = _encode_json(entities)
-    # UTF-8 has no half surrogate pairs; JSON can write them in ASCII.
+    # UTF-8 has no unpaired surrogates; JSON can write them in ASCII.
     return text if is_storable(text) else _encode_ascii_json(entities)
 
 

@@ -38,6 +38,7 @@ _WITHOUT_INDEXES = {"snowflake", "bigquery", "redshift", "trino"}
 MYSQL = ("mysql", "mariadb")
 # Compared by code points: another bot's ID differs perhaps only in case.
 _MYSQL_OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
+_MSSQL_COLLATION = "Latin1_General_100_BIN2"
 
 
 def _time() -> Any:
@@ -49,8 +50,9 @@ def _time() -> Any:
 
 
 def _text() -> Any:
-    # SQL Server's NTEXT, the default, is deprecated; MySQL's TEXT ends after 64 KiB.
-    kind: Any = UnicodeText().with_variant(mssql.NVARCHAR(None), "mssql")
+    # SQL Server's NTEXT, the default, is deprecated; MySQL's TEXT ends after 64 KiB, Redshift's after 256 bytes.
+    kind: Any = UnicodeText().with_variant(mssql.NVARCHAR(None, collation=_MSSQL_COLLATION), "mssql")
+    kind = kind.with_variant(String(65535), "redshift")
     for name in MYSQL:
         kind = kind.with_variant(mysql.LONGTEXT(), name)
     return kind

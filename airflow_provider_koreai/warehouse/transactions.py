@@ -17,7 +17,6 @@ _WITH = {
     "mysql",
     "mariadb",
     "mssql",
-    "oracle",
     "snowflake",
     "redshift",
     "cockroachdb",
@@ -41,8 +40,8 @@ _WITHOUT = {
 _PROBE = "koreai_rollback_probe"
 _REMEDY = (
     "A load that stops midway would leave half a snapshot, so nothing was loaded. Databases known to work: PostgreSQL, "
-    "SQLite, MySQL and MariaDB (InnoDB), Microsoft SQL Server, Oracle, Snowflake, Redshift. Elsewhere, load the file "
-    "into a staging table with the database's own tools, and replace the snapshot from there."
+    "SQLite, MySQL and MariaDB (InnoDB). Elsewhere, load the file into a staging table with the database's own tools, and "
+    "replace the snapshot from there."
 )
 
 
@@ -55,7 +54,7 @@ def refuse_without_transactions(connection: Connection, conn_id: str) -> None:
     name = connection.dialect.name
     if name not in _WITHOUT and _is_in_autocommit(connection):
         problem = (
-            f"conn_id={conn_id!r} is in autocommit mode ({name}), so a rollback takes nothing back. Switch autocommit off in the "
+            f"conn_id={conn_id!r} is in autocommit mode ({name}), so a rollback undoes nothing. Switch autocommit off in the "
             "connection"
         )
     elif name in _WITHOUT or (name not in _WITH and not _takes_back(connection)):

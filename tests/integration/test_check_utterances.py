@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,6 @@ from tests.support.running import new_context, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from airflow_provider_koreai.emulator.process import EmulatorProcess
     from tests.support.installation import AirflowInstallation
@@ -135,7 +135,7 @@ def test_what_json_can_hold_and_files_cannot_is_unusable(tmp_path: Path) -> None
     arguments = {"detail_path": str(tmp_path / "detail.csv"), "report_path": str(tmp_path / "report.html")}
     assert check(path=str(tmp_path / "utterances.json"), **arguments)["unusable"] == 2
     notes = [row[-1] for row in read_detail(tmp_path / "detail.csv") if row[0] == "unusable"]
-    assert notes == ["contains half a surrogate pair", "contains the control character U+0000"]
+    assert notes == ["contains an unpaired surrogate", "contains the control character U+0000"]
 
 
 @pytest.mark.parametrize("suffix", ["csv.gz", "csv.zst", "parquet"])
@@ -147,6 +147,16 @@ def test_the_detail_can_be_compressed_or_parquet(path: str, tmp_path: Path, suff
     frame = pandas.read_parquet(detail) if suffix == "parquet" else pandas.read_csv(detail)
     assert list(frame.columns) == COLUMNS
     assert sorted(frame["finding"]) == [row[0] for row in FINDINGS]
+
+
+def test_an_utterance_without_a_task_counts_only_as_a_row(tmp_path: Path) -> None:
+    result = check(path=export(tmp_path / "some.csv", [("", "", "", "en")]))
+    assert (result["rows"], result["unusable"]) == (1, 0)
+
+
+def test_the_path_may_be_a_path_object(path: str, tmp_path: Path) -> None:
+    check(path=Path(path), report_path=tmp_path / "report.html")
+    assert path in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_a_report_is_written_on_request(path: str, tmp_path: Path) -> None:

@@ -163,7 +163,8 @@ def correct_a_few(warehouse: Warehouse) -> None:
         f"AND task_name = 'Book Flight' ORDER BY sentence LIMIT {CORRECTED}"
     )
     warehouse.run(
-        "CREATE TABLE koreai_corrections (bot_id text, language text, sentence text, task_name text)"
+        "CREATE TABLE koreai_corrections (bot_id text, language text, sentence text, task_name text, "
+        "PRIMARY KEY (bot_id, language, sentence))"
     )
     for row in found:
         values = ", ".join("'{}'".format(str(cell).replace("'", "''")) for cell in (*row, "Book Hotel"))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+import logging
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_koreai.exceptions import KoreAIFileError
-from airflow_provider_koreai.utterances.analytics_file import COLUMNS, read_analytics
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from airflow_provider_koreai.storage.output import Output
+from airflow_provider_koreai.utterances.analytics_file import COLUMNS, analytics_writer, read_analytics
 
 
 @pytest.fixture
@@ -89,3 +89,12 @@ def test_a_connection_that_breaks_while_parquet_is_read_may_be_retried(parquet_f
         stream = Dropped(file.read())
     with pytest.raises(ConnectionResetError, match="dropped"):
         list(read_texts(stream, COLUMNS, required=COLUMNS))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_half_a_character_is_replaced(tmp_path, suffix):
+    path = f"{tmp_path}/said.{suffix}"
+    output = Output("path", path, storage_conn_id=None, log=logging.getLogger(__name__))
+    with output, analytics_writer(output) as writer:
+        writer.write({"utterance": "a\ud83d"})
+    assert "a\ufffd" in Path(path).read_text(encoding="utf-8")

@@ -114,10 +114,23 @@ def test_the_same_sentence_elsewhere_is_no_repeat(csv_file, second):
     assert rows == 2
 
 
-@pytest.mark.parametrize("header", ["taskName,sentence\n", "taskName,sentence,language\n", "task,sentence\n"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "taskName,sentence\n",
+        "taskName,sentence,language\n",
+        "task,sentence\n",
+        "taskName,sentence, type,language\n",
+    ],
+)
 def test_a_header_that_kore_ai_refuses_is_refused_unsent(csv_file, header):
     with pytest.raises(KoreAIFileError, match=r"column type|header with taskName"):
         checked(csv_file(header + "Greet,hello,en\n"))
+
+
+def test_the_byte_order_mark_of_a_spreadsheet_is_not_sent(csv_file):
+    text = HEADER + "Greet,hello,DialogIntent,en\n"
+    assert checked(csv_file("\ufeff" + text)) == (text.encode(), 1)
 
 
 @pytest.mark.parametrize("text", ['[{"taskName":"Greet","sentence":"hello"}]', '"taskName"x,sentence\n'])

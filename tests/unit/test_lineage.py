@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,7 @@ RESULT = DownloadResult(
     ("path", "name"),
     [
         ("/data/utterances.csv", ("file", "/data/utterances.csv")),
+        (Path("/data/utterances.csv"), ("file", "/data/utterances.csv")),
         ("file:///data/utterances.csv", ("file", "/data/utterances.csv")),
         ("s3://lake/koreai/utterances.csv", ("s3://lake", "koreai/utterances.csv")),
         ("s3a://lake/koreai/utterances.csv", ("s3://lake", "koreai/utterances.csv")),

@@ -206,6 +206,15 @@ def test_a_parquet_file_may_have_its_texts_as_a_dictionary_or_as_large_ones(tmp_
     assert [each[:4] for each in read_utterances(str(file))] == [("a", "a", "a", "a")] * 2
 
 
+def test_a_parquet_column_without_any_value_may_have_no_type(tmp_path: Path) -> None:
+    import pyarrow
+
+    columns = {"task_name": ["a"], "sentence": ["b"], "type": [None], "language": [None], "entities": [None]}
+    file = tmp_path / "x.parquet"
+    parquet.write_table(pyarrow.table(columns), file)
+    assert list(read_utterances(str(file))) == [Utterance("a", "b", None, None, (), {})]
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(
     source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,8 @@ def test_sql_server_gets_types_that_are_not_deprecated():
     create, index = create_statements(utterances_table("dbo.utterances"), mssql.dialect())
     assert create.startswith(
         "CREATE TABLE dbo.utterances (bot_id NVARCHAR(255) NOT NULL, snapshot DATETIMEOFFSET NOT NULL, "
-        "task_name NVARCHAR(max) NULL, sentence NVARCHAR(max) NOT NULL"
+        "task_name NVARCHAR(max) COLLATE Latin1_General_100_BIN2 NULL, "
+        "sentence NVARCHAR(max) COLLATE Latin1_General_100_BIN2 NOT NULL"
     )
     assert "NTEXT" not in create
     assert index == "CREATE INDEX ix_utterances_bot_id_snapshot ON dbo.utterances (bot_id, snapshot)"
@@ -41,6 +42,11 @@ def test_mysql_gets_an_engine_with_transactions_all_characters_and_microseconds(
 def test_a_database_without_indexes_gets_none(name):
     (create,) = create_statements(utterances_table("utterances"), dialect(name))
     assert create.startswith("CREATE TABLE utterances (bot_id VARCHAR(255) NOT NULL")
+
+
+def test_redshift_gets_texts_longer_than_its_default_of_256_bytes():
+    (create,) = create_statements(utterances_table("utterances"), dialect("redshift"))
+    assert "sentence VARCHAR(65535) NOT NULL" in create
 
 
 def test_a_name_of_three_parts_is_that_of_a_table_in_another_database():
