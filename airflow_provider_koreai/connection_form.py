@@ -42,7 +42,13 @@ CONN_FIELDS: dict[str, Any] = {
     "token_ttl": _field(
         "Token lifetime", "Seconds, at most 3600. Default 1800.", "integer", minimum=1, maximum=3600
     ),
-    "timeout": _field("Timeout", "Seconds for one HTTP request. Default 30.", "number", exclusiveMinimum=0),
+    "timeout": _field(
+        "Timeout",
+        "Seconds to connect, and to wait for each piece of an answer; at most 3600. Default 30.",
+        "number",
+        exclusiveMinimum=0,
+        maximum=3600,
+    ),
     "ca_bundle": _field(
         "CA bundle", "Path of a PEM file with the CAs to trust, on each worker and triggerer."
     ),

@@ -169,7 +169,7 @@ class _FinalSupersededError(KoreAIExportSupersededError, AirflowFailException):
 
 
 class _FinalImportFailedError(KoreAIImportFailedError, AirflowFailException):
-    """An import that copied too little: a retry would, too."""
+    """An import that copied another number of utterances than were sent: a retry would, too."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return final, (KoreAIImportFailedError(str(self), status_logs=self.status_logs),)

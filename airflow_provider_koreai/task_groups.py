@@ -67,7 +67,7 @@ def koreai_export_utterances(
     :param bot_id: the bot, for example ``st-ab12cd34-...``. (templated)
     :param path: a local path, or a URL that Airflow's ObjectStoragePath understands. Ending in ``/`` it is a folder, and
         the file is named ``<bot_id>-<requested_time>.<csv|json>``. ``{{ ti.task.bot_id }}`` in it is the bot; for many
-        bots, use one or the other, or each replaces the file of the one before. (templated)
+        bots, use one or the other, or the bots will overwrite each other's file. (templated)
     :param group_id: ID of the task group. Default ``koreai_export_utterances``.
     :param state: ``configured`` (in development, the default) or ``published``. (templated)
     :param file_type: ``csv`` (the default) or ``json``. (templated)

@@ -208,7 +208,7 @@ def error_from(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> KoreAIEr
             http_status=status,
         )
     return KoreAIRequestError(
-        f"{said}. The API does not answer like that; check the host of connection {conn_id!r} "
+        f"{said}. The API never answers this way; check the host of connection {conn_id!r} "
         "(it must be the API's own host, without redirects)."
     )
 

@@ -130,7 +130,7 @@ def settings_from_connection(
         check.problem("password", "is empty; enter the app's Client Secret, or its RSA private key in PEM")
     elif encodable(secret) != secret:
         check.problem(
-            "password", "contains half a surrogate pair, so it was not copied correctly; enter it again"
+            "password", "contains an unpaired surrogate, so it was not copied correctly; enter it again"
         )
     algorithm = check.choice("algorithm", ALGORITHMS, "HS256")
     jwe_public_key = check.extra("jwe_public_key", _jwk, None)

@@ -40,14 +40,14 @@ class LinkPolicy:
         scheme, host, port = split_link(link, what)
         if scheme == "http" and self._https_only:
             raise KoreAIConfigurationError(
-                f"{what} leads to http://{host}; the API of connection {self._conn_id!r} is https, so its files "
-                "must be, too. The link was not followed."
+                f"{what} leads to http://{host}; connection {self._conn_id!r} uses https, so its download "
+                "links must, too. The link was not followed."
             )
         if not self._allows(host, port):
             raise KoreAIConfigurationError(
                 f"{what} leads to host {host!r}, which is not the host of connection {self._conn_id!r} "
-                f"({self._api_host}){' nor in ' + VENDOR_DOMAIN if self._at_vendor else ''}. It was not followed. "
-                f"If files of this Kore.ai are kept there, add {host!r} to download_hosts in the connection's extra."
+                f"({self._api_host}){' or under ' + VENDOR_DOMAIN if self._at_vendor else ''}. It was not followed. "
+                f"If your Kore.ai stores its files there, add {host!r} to download_hosts in the connection's extra."
             )
 
     def _allows(self, host: str, port: int) -> bool:

@@ -26,7 +26,6 @@ ACCOUNT_CALLS = ("bots", "upload")
 #: Kinds whose call is not carried out (no export starts), unless ``carried_out`` says otherwise.
 _NOT_CARRIED_OUT = frozenset({"http", "html", "redirect", "expired"})
 
-_BODY_POSITION = Rule(checks.INTEGER.accepts, "a number of body bytes (negative: before the end)")
 _PLACE = Rule(
     lambda value: value in ("before_headers", "in_headers") or checks.INTEGER.accepts(value),
     '"before_headers", "in_headers" or a number of body bytes (negative: before the end)',

@@ -97,8 +97,8 @@ class Confirmation:
         if self._close is not None:
             return self._taken(self._close)
         self._log.warning(
-            "The start of an export of bot %s could not be confirmed by the status call: %s. Going on with what the start "
-            "answered: %s",
+            "The start of an export of bot %s could not be confirmed by the status call: %s. Continuing with the answer to "
+            "the start: %s",
             self._started.bot_id,
             self._problem.rstrip("."),
             describe(self._started.identity),

@@ -225,7 +225,7 @@ class KoreAICompareUtterancesOperator(BaseOperator):
         may_be_missing = choice("missing_before", self.missing_before, MISSING_BEFORE) == "empty"
         if self.before and self.before_snapshot:
             raise KoreAIConfigurationError(
-                f"before={self.before!r:.200} and before_snapshot={self.before_snapshot!r:.80} exclude each other; pass one of them."
+                f"before={self.before!r:.200} and before_snapshot={self.before_snapshot!r:.80} are mutually exclusive; pass only one."
             )
         before: Source | None = None
         after: Source | None = None

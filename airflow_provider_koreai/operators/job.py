@@ -275,7 +275,7 @@ class JobOperator(WithHook, ResumableJobMixin, BaseOperator):
         while not self._is_stopped and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, STOP_CHECK_INTERVAL))
         if self._is_stopped:
-            raise KoreAIError(f"The task was stopped; the {job} goes on at Kore.ai.")
+            raise KoreAIError(f"The task was stopped; the {job} continues at Kore.ai.")
 
 
 def push_result(returned: Mapping[str, Any], context: Context) -> None:

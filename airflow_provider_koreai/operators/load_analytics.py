@@ -24,7 +24,7 @@ class KoreAILoadAnalyticsOperator(BaseOperator):
     The rows of the same bot, type and interval are replaced, so a task that runs again leaves no row twice, and an interval
     that overlaps the one before brings the rows that arrived late. Rows whose time cannot be read are counted in a warning,
     because intervals that overlap have them twice; a file without any other is refused. The databases, and how loads wait for each other, are
-    those of ``KoreAILoadUtterancesOperator``. NUL characters and half surrogate pairs, which databases do not accept, are
+    those of ``KoreAILoadUtterancesOperator``. NUL characters and unpaired surrogates, which databases do not accept, are
     stored as U+FFFD.
 
     :param path: the file that the download task stored: a local path, or a URL that Airflow's ObjectStoragePath understands.

@@ -63,7 +63,7 @@ class KoreAILoadUtterancesOperator(BaseOperator):
         (templated)
     :param min_rows: fail, and leave the table as it is, if the file has fewer rows. Default None: no limit. (templated)
     :param create_table: create the table if it does not exist, with an index where the database has indexes. Default True.
-    :param on_unstorable: what to do about NUL characters and half surrogate pairs, which databases do not accept: ``fail``
+    :param on_unstorable: what to do about NUL characters and unpaired surrogates, which databases do not accept: ``fail``
         (the default), or ``replace`` them with U+FFFD. Python 3.10 cannot read a CSV file with a NUL.
     :param storage_conn_id: ID of the connection for the object store of ``path``. (templated)
 

@@ -97,7 +97,7 @@ class KoreAITrainOperator(JobOperator):
             return self.hook.get_training(self.bot_id, language)
         except KoreAIRefusedError as error:
             # It is not documented what Kore.ai answers for a bot that was never trained.
-            self.log.info("There is no training before this one, it seems. %s", error)
+            self.log.info("No earlier training was found. %s", error)
             return None
 
     def watch_for(self, note: dict[str, Any]) -> TrainingWatch:

@@ -1,4 +1,4 @@
-"""What a task does when its data is beyond its limits, the same for each task that has ``on_violation``."""
+"""What a task does when its data exceeds its limits, the same for each task that has ``on_violation``."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def html_page(template: str, **values: Any) -> bytes:
         "shown": shown,
         "signed": _signed,
     }
-    # A JSON export may hold halves of surrogate pairs, which UTF-8 cannot express.
+    # A JSON export may hold unpaired surrogates, which UTF-8 cannot express.
     return environment.get_template(template).render(values).encode("utf-8", "replace")
 
 

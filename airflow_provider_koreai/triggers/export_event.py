@@ -157,7 +157,7 @@ class _Kept:
             # Identical triggers of several assets are one to Airflow, and share no state.
             log.warning(
                 "Several assets have the same KoreAIExportEventTrigger, so a restart of the triggerer may miss an export. "
-                "Let the assets' poll_interval differ a little, or use one asset."
+                "Give the assets slightly different poll_interval values, or use one asset."
             )
             self._store = None
         return self._value

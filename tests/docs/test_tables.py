@@ -8,11 +8,14 @@ import re
 import pytest
 
 from airflow_provider_koreai.connection_form import CONN_FIELDS
+from airflow_provider_koreai.get_provider_info import get_provider_info
+from airflow_provider_koreai.operators.batch_test import KoreAIBatchTestOperator
 from airflow_provider_koreai.operators.check_utterances import KoreAICheckUtterancesOperator
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
 from airflow_provider_koreai.operators.convert_utterances import KoreAIConvertUtterancesOperator
 from airflow_provider_koreai.operators.delete_snapshots import KoreAIDeleteSnapshotsOperator
 from airflow_provider_koreai.operators.download_analytics import KoreAIDownloadAnalyticsOperator
+from airflow_provider_koreai.operators.import_utterances import KoreAIImportUtterancesOperator
 from airflow_provider_koreai.operators.koreai import (
     KoreAIDownloadUtterancesOperator,
     KoreAIExportUtterancesOperator,
@@ -20,8 +23,10 @@ from airflow_provider_koreai.operators.koreai import (
 from airflow_provider_koreai.operators.load_analytics import KoreAILoadAnalyticsOperator
 from airflow_provider_koreai.operators.load_utterances import KoreAILoadUtterancesOperator
 from airflow_provider_koreai.operators.report_utterances import KoreAIReportUtterancesOperator
+from airflow_provider_koreai.operators.train import KoreAITrainOperator
+from airflow_provider_koreai.operators.verify_import import KoreAIVerifyImportOperator
 from airflow_provider_koreai.sensors.koreai import KoreAIExportStatusSensor
-from airflow_provider_koreai.task_groups import koreai_export_utterances
+from airflow_provider_koreai.task_groups import koreai_export_utterances, koreai_import_utterances
 
 from .blocks import ROOT
 
@@ -37,6 +42,10 @@ OPERATORS = (
     KoreAIDeleteSnapshotsOperator,
     KoreAIDownloadAnalyticsOperator,
     KoreAILoadAnalyticsOperator,
+    KoreAIImportUtterancesOperator,
+    KoreAIVerifyImportOperator,
+    KoreAITrainOperator,
+    KoreAIBatchTestOperator,
 )
 
 
@@ -64,8 +73,19 @@ def test_exactly_the_template_fields_are_said_to_be_templated(operator):
     assert templated == set(operator.template_fields)
 
 
-def test_each_argument_of_the_task_group_is_described():
-    assert described(koreai_export_utterances).keys() >= arguments(koreai_export_utterances)
+def test_no_operator_is_left_out():
+    modules = [
+        module
+        for kind in ("operators", "sensors")
+        for integration in get_provider_info()[kind]
+        for module in integration["python-modules"]
+    ]
+    assert {each.__module__ for each in OPERATORS} == set(modules)
+
+
+@pytest.mark.parametrize("group", [koreai_export_utterances, koreai_import_utterances])
+def test_each_argument_of_a_task_group_is_described(group):
+    assert described(group).keys() >= arguments(group)
 
 
 def test_each_field_of_the_connection_is_named():

@@ -245,7 +245,7 @@ def test_a_broken_file_leaves_the_earlier_detail_and_report(old: str, tmp_path: 
         ({"report_path": "/tmp/.html/"}, "report_path='/tmp/.html/'"),
         ({"before": None}, "table=None"),
         ({"after": None, "table": "t", "conn_id": "c"}, "bot_id=None"),
-        ({"before_snapshot": MONDAY}, "exclude each other"),
+        ({"before_snapshot": MONDAY}, "are mutually exclusive"),
     ],
 )
 def test_a_wrong_argument_is_named(old: str, new: str, arguments: dict[str, Any], said: str) -> None:

@@ -493,7 +493,7 @@ GOOD = b"A,one,c,en\n" * 50
         (HEADER + GOOD + b'A,"two\x00",c,en\n', NUL_IN_CSV),
         (gzip.compress(HEADER + GOOD * 99)[:-20], "compressed file is damaged"),
         (b'[{"sentence":"a"},{"taskName":"b"}]', "element 2: 'sentence' is missing"),
-        (b'[{"sentence":"a"},{"sentence":"\\ud83d"}]', "Row 2 of the file.* half a surrogate pair"),
+        (b'[{"sentence":"a"},{"sentence":"\\ud83d"}]', "Row 2 of the file.* an unpaired surrogate"),
         (None, "there is no such file"),
     ],
 )

@@ -94,7 +94,7 @@ def test_how_characters_are_composed_does_not_matter(text: str, form: str) -> No
         ("a\0b", "contains the control character U+0000"),
         ("bell\x07", "contains the control character U+0007"),
         ("c1\x9b", "contains the control character U+009B"),
-        ("half \ud83d", "contains half a surrogate pair"),
+        ("half \ud83d", "contains an unpaired surrogate"),
     ],
 )
 def test_what_cannot_train_anything_is_named(sentence: str, why: str) -> None:
