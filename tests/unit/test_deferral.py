@@ -233,6 +233,8 @@ def test_the_trigger_is_made_anew_from_what_it_serializes_to():
                 "on_superseded",
                 "newer_than",
                 "min_rows",
+                "max_bytes",
+                "compression",
                 "storage_conn_id",
                 "koreai_conn_id",
             },
