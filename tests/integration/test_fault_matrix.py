@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_koreai import deferral
-from airflow_provider_koreai.download import attempts as download
+from airflow_provider_koreai.download import attempts
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
     KoreAIAuthError,
@@ -266,9 +266,9 @@ def results(request, tmp_path_factory):
         patched.setattr(deferral, "MARGIN", 0.0)
         patched.setattr(polling, "SHORTEST", 0.01)
         patched.setattr(polling, "LONGEST_AFTER_FAILURE", 0.1)
-        patched.setattr(download, "FIRST_PAUSE", 0.001)
-        patched.setattr(download, "LONGEST_ASKED_PAUSE", 1.0)
-        patched.setattr(download, "MAX_VAIN_ATTEMPTS", TRIES)
+        patched.setattr(attempts, "FIRST_PAUSE", 0.001)
+        patched.setattr(attempts, "LONGEST_ASKED_PAUSE", 1.0)
+        patched.setattr(attempts, "MAX_VAIN_ATTEMPTS", TRIES)
         if not AIRFLOW_V_3_0_PLUS:
             patched.setattr("airflow.sensors.base._orig_start_date", RescheduledTaskInstance.orig_start_date)
         tls = {"ssl_certfile": certificate.chain, "ssl_keyfile": certificate.key}

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from airflow_provider_koreai.download import attempts as download_module
+from airflow_provider_koreai.download import attempts
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIError
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
@@ -46,7 +46,7 @@ def surroundings(monkeypatch):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setattr(polling, "SHORTEST", 0.02)
-    monkeypatch.setattr(download_module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from airflow_provider_koreai.api import shared_connections
-from airflow_provider_koreai.download import attempts as download_module
+from airflow_provider_koreai.download import attempts
 from airflow_provider_koreai.emulator.process import EmulatorProcess
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
@@ -80,7 +80,7 @@ def surroundings(monkeypatch, emulator):
     for name in CA_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(polling, "SHORTEST", 0.02)
-    monkeypatch.setattr(download_module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "FIRST_PAUSE", 0.01)
     emulator.control.reset()
 
 

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 import airflow_provider_koreai
-from airflow_provider_koreai.api import settings as auth
+from airflow_provider_koreai.api import settings
 from airflow_provider_koreai.get_provider_info import get_provider_info
 from airflow_provider_koreai.hooks.koreai import KoreAIHook
 
@@ -178,9 +178,9 @@ def test_airflow_shows_every_extra_field_as_it_is_described(form):
 
 def test_airflow_offers_the_accepted_algorithms(form):
     assert {name: field["accepts"] for name, field in form["fields"].items() if field["accepts"]} == {
-        "algorithm": list(auth.ALGORITHMS),
-        "jwe_alg": list(auth.JWE_ALGORITHMS),
-        "jwe_enc": list(auth.JWE_ENCRYPTIONS),
+        "algorithm": list(settings.ALGORITHMS),
+        "jwe_alg": list(settings.JWE_ALGORITHMS),
+        "jwe_enc": list(settings.JWE_ENCRYPTIONS),
     }
 
 
@@ -202,7 +202,7 @@ def test_airflow_labels_the_standard_fields_and_hides_the_schema(form):
         "password": "Client Secret",
     }
     assert {name for name, field in standard.items() if field["hidden"]} == {"schema"}
-    assert standard["host"]["placeholder"] == auth.DEFAULT_HOST
+    assert standard["host"]["placeholder"] == settings.DEFAULT_HOST
 
 
 def test_airflow_warns_of_nothing_in_the_form(probed):
@@ -211,22 +211,22 @@ def test_airflow_warns_of_nothing_in_the_form(probed):
 
 
 def test_the_form_has_every_extra_field_and_no_other():
-    assert set(CONNECTION_TYPE["conn-fields"]) == set(auth.EXTRA_FIELDS)
+    assert set(CONNECTION_TYPE["conn-fields"]) == set(settings.EXTRA_FIELDS)
 
 
 @pytest.mark.parametrize(
     ("field", "accepted"),
     [
-        ("algorithm", auth.ALGORITHMS),
-        ("jwe_alg", auth.JWE_ALGORITHMS),
-        ("jwe_enc", auth.JWE_ENCRYPTIONS),
+        ("algorithm", settings.ALGORITHMS),
+        ("jwe_alg", settings.JWE_ALGORITHMS),
+        ("jwe_enc", settings.JWE_ENCRYPTIONS),
     ],
 )
 def test_the_form_offers_what_is_accepted(field, accepted):
     assert CONNECTION_TYPE["conn-fields"][field]["schema"]["enum"] == list(accepted)
 
 
-@pytest.mark.parametrize("field", auth.EXTRA_FIELDS)
+@pytest.mark.parametrize("field", settings.EXTRA_FIELDS)
 def test_the_form_may_leave_a_field_as_it_is(field):
     schema = CONNECTION_TYPE["conn-fields"][field]["schema"]
     jsonschema.validate(schema.get("default"), schema)
@@ -238,15 +238,15 @@ def test_the_form_begins_with_the_defaults():
         for name, field in CONNECTION_TYPE["conn-fields"].items()
         if "default" in field["schema"]
     }
-    settings = auth.settings_from_connection("c", host=None, login="cs-1", password="secret")
-    assert begins == {name: getattr(settings, name) for name in ("algorithm", "jwe_alg", "jwe_enc")}
+    connection = settings.settings_from_connection("c", host=None, login="cs-1", password="secret")
+    assert begins == {name: getattr(connection, name) for name in ("algorithm", "jwe_alg", "jwe_enc")}
 
 
 def test_the_form_keeps_the_token_lifetime_within_the_vendors_limit():
     lifetime = CONNECTION_TYPE["conn-fields"]["token_ttl"]["schema"]
-    jsonschema.validate(auth.MAX_TOKEN_TTL, lifetime)
+    jsonschema.validate(settings.MAX_TOKEN_TTL, lifetime)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(auth.MAX_TOKEN_TTL + 1, lifetime)
+        jsonschema.validate(settings.MAX_TOKEN_TTL + 1, lifetime)
 
 
 def airflow_json(*arguments: str) -> list[dict[str, str]]:

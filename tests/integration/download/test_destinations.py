@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError
-from airflow_provider_koreai.storage import local as destination
-from airflow_provider_koreai.storage import staging
+from airflow_provider_koreai.storage import local, staging
 from airflow_provider_koreai.utterances import read_utterances
 
 from .conftest import csv_bytes
@@ -94,7 +93,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten_when_overwrite_is_off(
         bot.file.write_text("theirs")
         link(source, target)
 
-    monkeypatch.setattr(destination.os, "link", appear_first)
+    monkeypatch.setattr(local.os, "link", appear_first)
     with pytest.raises(KoreAIConfigurationError, match="overwrite=False"):
         bot.download(overwrite=False)
     assert bot.file.read_text() == "theirs"
@@ -105,7 +104,7 @@ def test_overwrite_off_works_without_hard_links(bot: Bot, monkeypatch: pytest.Mo
     def refuse(source: str, target: str) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(destination.os, "link", refuse)
+    monkeypatch.setattr(local.os, "link", refuse)
     bot.download(overwrite=False)
     assert bot.file.read_bytes() == bot.content
 
@@ -215,7 +214,7 @@ def test_a_retry_refuses_a_file_with_other_content(bot: Bot) -> None:
 def test_a_part_that_vanishes_before_it_is_locked_is_made_again(
     bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, seen = destination._lock, []
+    lock, seen = local._lock, []
 
     def vanish_once(descriptor: int, *, wait: bool) -> bool:
         if wait and not seen:
@@ -223,7 +222,7 @@ def test_a_part_that_vanishes_before_it_is_locked_is_made_again(
             (bot.folder / seen[0]).unlink()
         return lock(descriptor, wait=wait)
 
-    monkeypatch.setattr(destination, "_lock", vanish_once)
+    monkeypatch.setattr(local, "_lock", vanish_once)
     bot.download()
     assert len(seen) == 1
     assert bot.file.read_bytes() == bot.content
@@ -309,7 +308,7 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_no_part(
 
     bot.file.write_text("earlier")
     with monkeypatch.context() as patched:
-        patched.setattr(destination.os, "write", fail)
+        patched.setattr(local.os, "write", fail)
         with pytest.raises(KoreAIDownloadError, match="No space left on device"):
             bot.download()
     assert bot.file.read_text() == "earlier"
@@ -318,7 +317,7 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_no_part(
 
 def test_a_short_write_is_continued(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
-    monkeypatch.setattr(destination.os, "write", lambda descriptor, data: write(descriptor, data[:1000]))
+    monkeypatch.setattr(local.os, "write", lambda descriptor, data: write(descriptor, data[:1000]))
     bot.download()
     assert bot.file.read_bytes() == bot.content
 
@@ -330,7 +329,7 @@ def test_a_task_that_is_stopped_midway_leaves_no_part(bot: Bot, monkeypatch: pyt
     def stop(*_: object) -> None:
         raise StoppedError
 
-    monkeypatch.setattr(destination.LocalStaging, "publish", stop)
+    monkeypatch.setattr(local.LocalStaging, "publish", stop)
     threads = threading.active_count()
     with pytest.raises(StoppedError):
         bot.download()

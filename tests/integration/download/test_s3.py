@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_koreai.download import writer
 from airflow_provider_koreai.exceptions import KoreAIConfigurationError, KoreAIDownloadError, KoreAIFileError
 from airflow_provider_koreai.operators.compare_utterances import KoreAICompareUtterancesOperator
-from airflow_provider_koreai.storage import object_store as destination
+from airflow_provider_koreai.storage import object_store
 from airflow_provider_koreai.storage.staging import new_part
 from airflow_provider_koreai.utterances import read_utterances
 from airflow_provider_koreai.utterances.convert import convert_utterances
@@ -101,13 +101,13 @@ def test_the_object_appears_only_when_it_is_whole(
     large: Bot, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[list[str], list[str]]] = []
-    publish = destination.ObjectStaging.publish
+    publish = object_store.ObjectStaging.publish
 
-    def look(staging: destination.ObjectStaging) -> None:
+    def look(staging: object_store.ObjectStaging) -> None:
         seen.append((bucket.keys(), bucket.uploads()))
         publish(staging)
 
-    monkeypatch.setattr(destination.ObjectStaging, "publish", look)
+    monkeypatch.setattr(object_store.ObjectStaging, "publish", look)
     large.download(bucket.path, storage_conn_id="moto")
     assert seen == [([], ["koreai/utterances.csv"])]
     assert bucket.keys() == ["koreai/utterances.csv"]
@@ -135,7 +135,7 @@ def test_a_stopped_task_leaves_nothing(large: Bot, bucket: Bucket, monkeypatch: 
     def stop(*_: object) -> None:
         raise StoppedError
 
-    monkeypatch.setattr(destination.ObjectStaging, "publish", stop)
+    monkeypatch.setattr(object_store.ObjectStaging, "publish", stop)
     with pytest.raises(StoppedError):
         large.download(bucket.path, storage_conn_id="moto")
     assert (bucket.keys(), bucket.uploads()) == ([], [])
@@ -154,7 +154,7 @@ def test_a_task_that_is_stopped_once_more_while_it_cleans_up_publishes_no_part(
         raise StoppedError
 
     bucket.put(b"earlier")
-    monkeypatch.setattr(destination.ObjectStaging, "publish", stop)
+    monkeypatch.setattr(object_store.ObjectStaging, "publish", stop)
     with monkeypatch.context() as patched:
         if where == "aborting the upload":
             patched.setattr(s3fs.core.S3File, "discard", stop)
@@ -253,7 +253,7 @@ def test_json_utterances_are_read_from_s3(bot: Bot, bucket: Bucket) -> None:
 def test_where_uploads_are_not_atomic_a_temporary_object_is_renamed(
     bot: Bot, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destination, "_ATOMIC", frozenset())
+    monkeypatch.setattr(object_store, "_ATOMIC", frozenset())
     bot.download(bucket.path, storage_conn_id="moto")
     assert bucket.get() == bot.content
     assert bucket.keys() == ["koreai/utterances.csv"]
@@ -263,9 +263,9 @@ def test_where_uploads_are_not_atomic_a_temporary_object_is_renamed(
 def test_where_uploads_are_not_atomic_only_parts_that_nobody_writes_to_are_removed(
     bot: Bot, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, is_old: bool
 ) -> None:
-    monkeypatch.setattr(destination, "_ATOMIC", frozenset())
+    monkeypatch.setattr(object_store, "_ATOMIC", frozenset())
     if is_old:
-        monkeypatch.setattr(destination, "ABANDONED_AFTER", timedelta(0))
+        monkeypatch.setattr(object_store, "ABANDONED_AFTER", timedelta(0))
     part = f"koreai/{new_part()}"
     bucket.client.put_object(Bucket=bucket.name, Key=part, Body=b"part")
     bot.download(bucket.path, storage_conn_id="moto")
@@ -284,7 +284,7 @@ def test_a_retry_accepts_the_object_that_an_earlier_try_has_published(bot: Bot, 
 def test_where_uploads_are_not_atomic_a_refused_file_leaves_no_temporary_object(
     bot: Bot, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destination, "_ATOMIC", frozenset())
+    monkeypatch.setattr(object_store, "_ATOMIC", frozenset())
     bucket.put(b"earlier")
     bot.configure(content=csv_bytes(5))
     bot.start()

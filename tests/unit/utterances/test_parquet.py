@@ -218,12 +218,12 @@ def test_a_parquet_column_without_any_value_may_have_no_type(tmp_path: Path) -> 
 def test_a_full_disk_is_told_and_leaves_nothing(
     source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_koreai.storage import local as destination
+    from airflow_provider_koreai.storage import local
 
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(destination.os, "write", full)
+    monkeypatch.setattr(local.os, "write", full)
     with pytest.raises(KoreAIDownloadError, match="No space left"):
         convert(source, target)
     assert list(target.parent.iterdir()) == []

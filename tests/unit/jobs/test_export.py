@@ -1,4 +1,8 @@
-"""The domain: statuses, times, "is it mine?", and what one task makes of the answers that it sees."""
+"""
+The domain: statuses, times, "is it mine?", and what one task makes of the answers that it sees.
+
+How the two calls of an export are sent and read is in `tests/unit/api/test_calls.py`.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.utterances import checks as content
+from airflow_provider_koreai.utterances import checks
 from airflow_provider_koreai.utterances.checks import ContentError, CsvCheck, JsonCheck, check_for
 
 HEADER = b"taskName,sentence,type,language\n"
@@ -143,7 +143,7 @@ def test_what_is_no_csv_of_an_export_is_refused(data: bytes, said: str) -> None:
 
 
 def test_an_endless_line_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "MAX_LINE", 1000)
+    monkeypatch.setattr(checks, "MAX_LINE", 1000)
     check = CsvCheck()
     check.feed(HEADER)
     for _ in range(10):

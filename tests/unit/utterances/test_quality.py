@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_koreai.utterances import quality as module
+from airflow_provider_koreai.utterances import quality as quality_module
 from airflow_provider_koreai.utterances.alike import NearPairs
 from airflow_provider_koreai.utterances.folding import folded
 from airflow_provider_koreai.utterances.quality import (
@@ -106,7 +106,7 @@ def test_without_rapidfuzz_the_number_of_near_conflicts_is_unknown() -> None:
 def test_sentences_that_do_not_fit_into_memory_are_left_out_and_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_CHARACTERS", 250)
+    monkeypatch.setattr(quality_module, "_MOST_CHARACTERS", 250)
     quality, _ = judged(*((f"T{n}", f"abcdefghi{n}", "en") for n in range(4)), similarity=0.5)
     assert (quality.compared, quality.left_out) == (4, 2)
     assert quality.found[NEAR_CONFLICT] == 1

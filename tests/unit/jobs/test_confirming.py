@@ -18,7 +18,7 @@ from airflow_provider_koreai.exceptions import (
 from airflow_provider_koreai.jobs.confirming import CONFIRM_SECONDS, Confirmation, recognise
 from airflow_provider_koreai.jobs.export import Export, ExportStatus, Verdict, judge
 
-from .test_exports import LINK, MINE, STALE, SUPERSEDED, answer, any_identities, at, ident, warnings_in
+from .test_export import LINK, MINE, STALE, SUPERSEDED, answer, any_identities, at, ident, warnings_in
 
 LOG = logging.getLogger("koreai.test.confirming")
 STARTED = ident("ds-1", 0, "csv")
