@@ -1,4 +1,4 @@
-"""The HTTP libraries' logs, kept quiet where they would print a link."""
+"""Links in texts lose their query; the HTTP libraries' logs are kept quiet where they would print one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import logging
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airflow_provider_koreai.redaction import quiet_http_logs
+from airflow_provider_koreai.redaction import quiet_http_logs, scrub
+
+LINK = "https://bots.kore.ai/api/getMediaStream/market/f-1.csv?n=1&s=SIGNATURE&e=2"
 
 
 @pytest.fixture
@@ -77,3 +81,18 @@ def test_other_tasks_of_the_event_loop_are_heard_meanwhile(
 
     asyncio.run(main())
     assert records == ["GET /theirs"]
+
+
+class TestScrub:
+    @pytest.mark.parametrize(
+        "text", ["", "no link", "why? because", "https://bots.kore.ai/path", "what?!", "st-1: 50% done, x=1"]
+    )
+    def test_a_text_without_a_query_is_kept(self, text):
+        assert scrub(text) == text
+
+    def test_the_url_is_kept_up_to_its_query(self):
+        assert scrub(f"got {LINK}.") == "got https://bots.kore.ai/api/getMediaStream/market/f-1.csv?..."
+
+    @given(st.text(), st.text(alphabet="abcdefghijkl/._-", max_size=20), st.text())
+    def test_whatever_stands_around_a_link(self, before, path, after):
+        assert "SIGNATURE" not in scrub(f"{before} https://h/{path}?s=SIGNATURE {after}")

@@ -539,21 +539,6 @@ class TestNoTokenIsRepeated:
         assert "eyJ" not in repr(read({**START_DOCUMENT, "statusLogs": [{"msg": text}]}).status_logs)
 
 
-class TestScrub:
-    @pytest.mark.parametrize(
-        "text", ["", "no link", "why? because", "https://bots.kore.ai/path", "what?!", "st-1: 50% done, x=1"]
-    )
-    def test_a_text_without_a_query_is_kept(self, text):
-        assert scrub(text) == text
-
-    def test_the_url_is_kept_up_to_its_query(self):
-        assert scrub(f"got {LINK}.") == "got https://bots.kore.ai/api/getMediaStream/market/f-1.csv?..."
-
-    @given(st.text(), st.text(alphabet="abcdefghijkl/._-", max_size=20), st.text())
-    def test_whatever_stands_around_a_link(self, before, path, after):
-        assert "SIGNATURE" not in scrub(f"{before} https://h/{path}?s=SIGNATURE {after}")
-
-
 class TestRetryAfter:
     NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 
 from airflow_provider_koreai.compare.comparison import ADDED, Change, Row, changes
 from airflow_provider_koreai.compare.history import NAMED, History, Trend
 from airflow_provider_koreai.compare.history_report import history_report
-from airflow_provider_koreai.reports.page import points
 
 FIRST = datetime(2026, 11, 23, tzinfo=timezone.utc)
 HOSTILE = '</svg><script>alert(1)</script>"\u202e'
@@ -136,23 +134,3 @@ def test_nothing_in_the_data_becomes_markup() -> None:
     assert "\u202e" not in text
     assert text.count("<svg") == text.count("</svg>")
     assert not re.search(r' (src|on\w+)=|href="(?!#)', text)
-
-
-@pytest.mark.parametrize(
-    ("values", "placed"),
-    [
-        ([0, 50, 100], [(0, 60), (150, 30), (300, 0)]),
-        # A change of 1 in 100 is not drawn from the bottom to the top.
-        ([100, 101], [(0, 60), (300, 48)]),
-        ([7], [(0, 60)]),
-        ([7, 7], [(0, 60), (300, 60)]),
-        ([0, 0], [(0, 60), (300, 60)]),
-    ],
-)
-def test_a_line_leads_from_the_first_snapshot_to_the_last(values: list[int], placed: Any) -> None:
-    assert points(values, days(len(values))) == placed
-
-
-def test_a_gap_between_snapshots_is_as_wide_as_it_was_long() -> None:
-    times = [FIRST, FIRST + timedelta(days=1), FIRST + timedelta(days=10)]
-    assert [x for x, _ in points([1, 2, 3], times)] == [0, 30, 300]

@@ -6,12 +6,8 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-import pytest
-
 from airflow_provider_koreai.compare.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
 from airflow_provider_koreai.compare.report import html_report
-from airflow_provider_koreai.exceptions import KoreAIConfigurationError
-from airflow_provider_koreai.reports.page import check_report_path
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -140,14 +136,3 @@ def test_the_word_task_is_explained() -> None:
 
 def test_half_a_surrogate_pair_is_replaced() -> None:
     assert "new ?" in report("\ud83d")
-
-
-@pytest.mark.parametrize("path", ["a/b.HTML", "s3://b/c.htm"])
-def test_a_report_is_an_html_page(path: str) -> None:
-    check_report_path(path)
-
-
-@pytest.mark.parametrize("path", ["x.pdf", "x.md", 5])
-def test_another_suffix_is_refused(path: Any) -> None:
-    with pytest.raises(KoreAIConfigurationError, match=r"report_path=.* does not end in .html"):
-        check_report_path(path)

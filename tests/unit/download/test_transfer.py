@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_koreai.api.content_encoding import content_encoding
 from airflow_provider_koreai.download.transfer import content_range, validator_of
 
 NOW = "Tue, 14 Nov 2023 22:13:20 GMT"
@@ -45,8 +44,3 @@ def test_only_what_proves_the_same_file_is_a_validator(
 )
 def test_a_content_range_is_read(value: str, span: tuple[int, int, int | None] | None) -> None:
     assert content_range({"Content-Range": value}) == span
-
-
-@pytest.mark.parametrize(("value", "encoding"), [("GZIP ", "gzip"), ("identity", ""), ("", ""), ("br", "br")])
-def test_a_content_encoding_is_read(value: str, encoding: str) -> None:
-    assert content_encoding({"Content-Encoding": value}) == encoding

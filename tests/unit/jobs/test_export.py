@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_koreai.arguments import choice, file_type_argument
 from airflow_provider_koreai.exceptions import (
     KoreAIConfigurationError,
     KoreAIError,
@@ -325,26 +324,12 @@ class TestIdentityArguments:
         with pytest.raises(KoreAIConfigurationError, match=r"file_type=.*csv, json"):
             ExportIdentity.of(file_type=value)
 
-    @pytest.mark.parametrize("value", [None, ""])
-    def test_no_file_type_means_that_any_will_do(self, value):
-        assert file_type_argument(value) is None
-
     @given(identities)
     def test_the_form_for_xcom_has_only_strings_and_reads_back(self, identity):
         written = identity.as_dict()
         assert set(written) == {"request_id", "requested_time", "file_type"}
         assert all(isinstance(value, str) for value in written.values())
         assert ExportIdentity.of(**written) == identity
-
-    @given(st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()))
-    def test_what_is_none_of_the_accepted_choices_is_an_error_that_names_them(self, value):
-        if isinstance(value, str) and value.strip().lower() in ("configured", "published"):
-            return
-        with pytest.raises(KoreAIConfigurationError, match=r"(?s)^state=.*configured, published"):
-            choice("state", value, ("configured", "published"))
-
-    def test_a_choice_is_taken_in_any_case(self):
-        assert choice("state", " Published", ("configured", "published")) == "published"
 
     def test_an_unknown_identity_is_described_without_none(self):
         assert "None" not in describe(ExportIdentity())
