@@ -148,7 +148,7 @@ def read_page(request: ApiRequest, answer: ApiAnswer, conn_id: str) -> Page:
     by_name = by_folded_name(read_document(request, answer, conn_id))
     rows = by_name.get("result", [])
     if "result" not in by_name and "moreavailable" not in by_name:
-        raise unreadable(request, answer, conn_id, "has no result")
+        raise unreadable(request, answer, conn_id, "has no result field")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise unreadable(request, answer, conn_id, "has a field 'result' that is not a list of objects")
     more = by_name.get("moreavailable", by_name.get("availablemore"))

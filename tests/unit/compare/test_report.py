@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 from airflow_provider_koreai.compare.comparison import ADDED, MOVED, REMOVED, Change, Comparison, Row
 from airflow_provider_koreai.compare.report import html_report
+from tests.support.pages import Seen
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -33,24 +33,6 @@ def comparison(*names: str, top: int = 20) -> Comparison:
 
 def report(*names: str, top: int = 20, **values: Any) -> str:
     return html_report(comparison(*names, top=top), **values).decode()
-
-
-class Seen(HTMLParser):
-    """Collects tags, attributes and text as a browser would see them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def test_html_shows_the_numbers_and_a_sample_of_each_kind() -> None:

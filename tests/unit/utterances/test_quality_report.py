@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 from airflow_provider_koreai.utterances.quality import (
     CONFLICT,
@@ -16,6 +15,7 @@ from airflow_provider_koreai.utterances.quality import (
     Quality,
 )
 from airflow_provider_koreai.utterances.quality_report import html_report
+from tests.support.pages import Seen
 
 HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "\u202eelif\u202c", "&amp; </td>"]
 HEBREW, ARABIC = "להזמין טיסה", "احجز رحلة؟"
@@ -40,24 +40,6 @@ def quality(*names: str) -> Quality:
 
 def page_of(made: Quality, *exceeded: str) -> str:
     return html_report(made, 5, 0.9, exceeded).decode()
-
-
-class Seen(HTMLParser):
-    """Collects tags, attributes and text as a browser would see them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def test_it_shows_conflicts_side_by_side_and_findings_of_each_kind() -> None:
