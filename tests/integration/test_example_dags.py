@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow import __version__ as airflow_version
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.version_compat import (
+    AIRFLOW_V_3_0_PLUS,
+    AIRFLOW_V_3_1_PLUS,
+    AIRFLOW_V_3_3_PLUS,
+)
 
 from tests.support.examples import EXAMPLES, FILES, FOLDER, TABLE, TRAVEL
 from tests.support.installation import xcom
@@ -112,8 +116,10 @@ def test_a_bot_that_is_not_good_enough_is_told_of_with_the_numbers_and_not_loade
     answer = airflow.run(
         "dags", "test", dag_id, TODAY, "--conf", json.dumps(conf), AIRFLOW_CONN_WAREHOUSE_DEFAULT=connection
     )
-    # Airflow 2 writes each line twice, and Airflow 3.0 shows the line of code, too.
-    told, *_ = [line for line in answer.stdout.splitlines() if "Not loaded: path=" in line]
+    # The `dags test` of Airflow 3.0 gives a callback no exception, which its tasks have; there, the task's own error counts.
+    mark = " exceeds its limits" if AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_1_PLUS else "Not loaded: "
+    # Airflow 2 writes each line twice.
+    told, *_ = [line for line in answer.stdout.splitlines() if mark in line]
     assert "4 tasks with too few sentences, more than max_thin_tasks=3" in told
     assert "st-demo-bank" in told
     statement = (
